@@ -1,0 +1,1 @@
+"""Who somebody is: PAM behind a Protocol, trust databases, key files."""

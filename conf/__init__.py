@@ -1,0 +1,1 @@
+"""Configuration: schemas, strict loading, and the sample files that users copy."""

@@ -1,0 +1,1 @@
+"""One module a role: nurseries and wiring, no rules. Imported only when chosen."""

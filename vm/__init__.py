@@ -1,0 +1,1 @@
+"""Pendulum: the table of instructions, the machine, the assembler, the verifier. Pure."""

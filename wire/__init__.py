@@ -1,0 +1,1 @@
+"""Bytes: records, Noise, the codec. Pure: no socket, no clock, no randomness."""
