@@ -1,0 +1,128 @@
+"""Configuration before it is judged: defaults, files and `--set` laid over each other, with origins."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from conf.kinds import ConfError, Key, shown
+
+MAX_FILE = 1 << 20
+"""Bytes of a configuration file at most."""
+
+_NAME = re.compile(r"([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{1,64})\Z")
+
+
+class Origin(NamedTuple):
+    """Where a value came from (`default`, `--set` or a file), and where its relative paths start."""
+
+    name: str
+    base: Path
+
+
+class Layer(NamedTuple):
+    """The values of one origin, by section and key."""
+
+    origin: Origin
+    values: dict[str, dict[str, object]]
+
+
+class Document(NamedTuple):
+    """All layers as one: values by section and key, origins by `section.key` (and by `section`)."""
+
+    values: dict[str, dict[str, object]]
+    origins: dict[str, Origin]
+
+
+def defaults(keys: Iterable[Key], base: Path) -> Layer:
+    """The layer below all others; its relative paths belong to the configuration file's directory."""
+    values: dict[str, dict[str, object]] = {}
+    for key in keys:
+        values.setdefault(key.section, {})[key.name] = key.default
+    return Layer(Origin("default", base), values)
+
+
+def from_file(path: Path) -> Layer:
+    """The layer of one file. Raises ConfError naming the file."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfError(f"cannot read {path}: {error.strerror}") from error
+    if len(raw) > MAX_FILE:
+        raise ConfError(f"{path}: expected at most {MAX_FILE} bytes of TOML, got more")
+    try:
+        document = tomllib.loads(raw.decode())
+    except (ValueError, RecursionError) as error:
+        raise ConfError(f"{path}: expected TOML, got: {' '.join(str(error).split())}") from error
+    values: dict[str, dict[str, object]] = {}
+    for section, table in document.items():
+        if not isinstance(table, dict):
+            raise ConfError(f"{path}: {shown(section)[1:-1]}: expected a [section], got {shown(table)}")
+        values[section] = table
+    return Layer(Origin(str(path), path.absolute().parent), values)
+
+
+def from_overrides(overrides: Sequence[str], base: Path) -> Layer:
+    """The layer of every `--set section.key=VALUE`; the last of a key wins. Raises ConfError."""
+    values: dict[str, dict[str, object]] = {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        found = _NAME.match(name.strip())
+        if not equals or found is None:
+            raise ConfError(f"--set: expected section.key=VALUE, got {shown(override)}")
+        section, key = found.groups()
+        values.setdefault(section, {})[key] = _value(f"{section}.{key}", text.strip())
+    return Layer(Origin("--set", base), values)
+
+
+def _value(name: str, text: str) -> object:
+    try:
+        document = tomllib.loads(f"value = {text[:MAX_FILE]}")
+    except (ValueError, RecursionError) as error:
+        hint = (
+            f"; text needs quotes: --set '{name}=\"{text}\"'" if re.match(r"[\w./*:-]{1,64}\Z", text) else ""
+        )
+        raise ConfError(
+            f"--set: {name}: expected a TOML value, got {shown(text)[1:-1] or 'nothing'}{hint}"
+        ) from error
+    if list(document) != ["value"]:
+        raise ConfError(f"--set: {name}: expected one TOML value, got {shown(text)}")
+    return document["value"]
+
+
+def merged(layers: Iterable[Layer]) -> Document:
+    """The layers as one document, later ones over earlier ones, key by key."""
+    values: dict[str, dict[str, object]] = {}
+    origins: dict[str, Origin] = {}
+    for layer in layers:
+        for section, table in layer.values.items():
+            origins[section] = layer.origin
+            values.setdefault(section, {}).update(table)
+            origins.update({f"{section}.{name}": layer.origin for name in table})
+    return Document(values, origins)
+
+
+def unknown(document: Document, keys: Iterable[Key], section: str, name: str | None) -> ConfError:
+    """The error for a section, or for a key of a known section, that no configuration of this role has."""
+    if name is None:
+        known = sorted({key.section for key in keys})
+        path, got = section, f"[{section}]"
+    else:
+        known = sorted(key.name for key in keys if key.section == section)
+        path, got = f"{section}.{name}", name
+    origin = document.origins[path].name
+    return ConfError(
+        f"{origin}: {shown(path)[1:-1]}: expected one of {', '.join(known)}, got {shown(got)[1:-1]}"
+    )
+
+
+def unfit(document: Document, key: Key) -> ConfError:
+    """The error for a value that is not what its key holds."""
+    value = document.values[key.section][key.name]
+    return ConfError(
+        f"{document.origins[key.path].name}: {key.path}: expected {key.kind.expected}, got {shown(value)}"
+    )

@@ -1,0 +1,52 @@
+"""A file whose content is used for as long as it parses: the last good value stays in force."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from conf.kinds import ConfError
+
+MAX_FILE = 16 << 20
+"""Bytes of a watched file at most: a trust database of 100,000 keys has ten million."""
+
+T = TypeVar("T")
+Signature = tuple[int, int, int, int, int]
+
+
+class Watched(Generic[T]):
+    """A parsed file. `value` is the last good one; `empty` before the first, and always if `path` is None."""
+
+    def __init__(self, path: Path | None, parse: Callable[[str, str], T], empty: T) -> None:
+        self.path = path
+        self.value = empty
+        self._parse = parse
+        self._seen: Signature | None = None
+
+    def refresh(self) -> bool:
+        """Look again; True if there is a new value. Cheap when the file's status is the same.
+
+        Raises ConfError if the file cannot be read, or what `parse(text, name of the file)` raises; a text
+        that was refused is complained of once, not each time.
+        """
+        if self.path is None:
+            return False
+        try:
+            with self.path.open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                if seen == self._seen:
+                    return False
+                raw = stream.read(MAX_FILE + 1)
+            if len(raw) > MAX_FILE:
+                raise ConfError(f"{self.path}: expected at most {MAX_FILE} bytes, got more")
+            text = raw.decode()
+        except OSError as error:
+            raise ConfError(f"cannot read {self.path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfError(f"{self.path}: expected UTF-8 text, got other bytes") from error
+        self._seen = seen
+        self.value = self._parse(text, str(self.path))
+        return True
