@@ -90,8 +90,8 @@ def revoked(text: str, where: str, entries: Sequence[Entry]) -> tuple[str, list[
 def update(path: Path, change: Callable[[str, str], tuple[str, list[str]]], create: bool) -> list[str]:
     """Edit a database atomically: others see the old file or the new one, and two edits at once both count.
 
-    `change(text, name of the file)` gives the new text and sentences, which are returned. A link stays a link,
-    owner and mode stay. Raises TrustError; a file that is not there is made only if `create`.
+    `change(text, name of the file)` gives the new text and sentences, which are returned. A link stays a
+    link, owner and mode stay. Raises TrustError; a file that is not there is made only if `create`.
     """
     target = Path(os.path.realpath(path))
     try:

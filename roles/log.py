@@ -30,8 +30,8 @@ def _escape(number: int) -> str:
 class Log:
     """Where a role says what it does.
 
-    `level` is the least serious that is written; `format` is `text` (`ROLE: SENTENCE`) or `json` (an object a line
-    with time, level, role, message and the fields, which text leaves out).
+    `level` is the least serious that is written; `format` is `text` (`ROLE: SENTENCE`) or `json` (an object a
+    line with time, level, role, message and the fields, which text leaves out).
     """
 
     def __init__(
