@@ -1,0 +1,149 @@
+"""The one command: picks the role that the first word names; an error becomes one line and an exit status.
+
+A role's module is imported only when it is chosen, and nothing here imports more than it must: the time that
+`cw --version` takes is the time that every command takes before it begins.
+"""
+
+import errno
+import importlib
+import os
+import sys
+
+from conf.version import VERSION
+from errors import CwError
+
+ROLES = {
+    "meshd": ("roles.meshd", "the broker: authenticates users, sends commands to nodes, relays answers"),
+    "cogd": ("roles.cogd", "the agent, one on every node: authorises, filters, runs, answers"),
+    "init": ("roles.init", "make keys and configuration of a new site, or of a new agent in it"),
+    "cert": ("roles.cert", "make a key pair for a user, an agent or a broker"),
+    "trust": ("roles.trust", "edit a trust database: whose keys are accepted"),
+    "fact": ("roles.fact", "what this node knows of itself"),
+    "pn": ("roles.pn", "assemble, disassemble and run Pendulum"),
+    "demo": ("roles.demo", "a whole mesh on this host: broker, six agents, a few queries, clean exit"),
+}
+"""The subcommands that are a role of their own; `main` of the module gets the words after the name."""
+
+CLIENT = "roles.client"
+VERBS = {
+    "mesh": "send a command to the nodes: its words as they are, or one word to be split",
+    "ping": "which nodes answer",
+    "show": "what nodes know: version, facts, fact NAME…, acls",
+}
+"""The first words of commands to nodes; `main` of the client gets these words too."""
+
+EXAMPLES = {
+    "cw demo": "see it all, with nothing to set up",
+    "cw init /etc/clockwork": "begin a site whose broker is this host",
+    "cw ping": "who is there",
+    "cw show version -w 'sys.fqdn=/^web/'": "ask only the nodes whose name begins with web",
+    "cw meshd -c /etc/clockwork/meshd.toml": "run the broker in the foreground",
+}
+
+STDOUT, STDERR = 1, 2
+INTERNAL, UNWRITABLE, INTERRUPTED, BROKEN_PIPE = 70, 74, 130, 141
+"""Exit statuses: EX_SOFTWARE and EX_IOERR of sysexits.h; SIGINT and SIGPIPE as a shell reports them."""
+
+
+class UsageError(CwError):
+    """The command line makes no sense."""
+
+
+def usage() -> str:
+    """The text of `cw --help`: at most 24 lines of at most 100 columns."""
+    commands = {**VERBS, **{name: summary for name, (_, summary) in ROLES.items()}}
+    return "\n".join(
+        (
+            "usage: cw COMMAND [WORD…] [OPTION…]      cw COMMAND --help says more; cw --version",
+            "",
+            *(f"  {name:6} {summary}" for name, summary in commands.items()),
+            "",
+            *(f"  $ {line:38} # {why}" for line, why in EXAMPLES.items()),
+        )
+    )
+
+
+def run(words: list[str]) -> int:
+    """Do what the words say; the exit status. Raises what the role raises."""
+    match words:
+        case []:
+            raise UsageError("a command is missing (see cw --help)")
+        case ["--version"]:
+            print(f"cw {VERSION}")
+            return 0
+        case ["--help" | "-h", *_]:
+            print(usage())
+            return 0
+        case [name, *_] if name in VERBS:
+            module, arguments = CLIENT, words
+        case [name, *arguments] if name in ROLES:
+            module = ROLES[name][0]
+        case _:
+            raise UsageError(f"unknown command {words[0][:40]!r} (see cw --help)")
+    status: int = importlib.import_module(module).main(arguments)
+    return status
+
+
+def called_as(path: str) -> list[str]:
+    """The words that the name of the file stands for: a link named cw-NAME is `cw NAME`."""
+    name = os.path.basename(path)
+    return [name[3:]] if name.startswith("cw-") else []
+
+
+def complain(sentence: str) -> None:
+    """One line on standard error; nothing in it acts on the terminal or begins another line."""
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in sentence)
+    try:
+        print(f"cw: {shown}", file=sys.stderr, flush=True)
+    except OSError:
+        silence(STDERR)  # nobody is left to complain to; the exit status still says it
+
+
+def silence(descriptor: int) -> None:
+    """Let what is still buffered for a broken output go nowhere, without a complaint at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def ended_by(error: BaseException) -> int:
+    """The exit status for an error, told in one line where its user can do something about it.
+
+    A group of one error, as a nursery raises it, is that error. Anything undeclared is a fault of cw itself:
+    its traceback is shown only where CW_DEBUG is set.
+    """
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    match error:
+        case CwError():
+            complain(str(error))
+            return error.status
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case BrokenPipeError():
+            silence(STDOUT)
+            return BROKEN_PIPE
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO):
+            complain(f"cannot write: {error.strerror}")
+            silence(STDOUT)
+            return UNWRITABLE
+    if os.environ.get("CW_DEBUG"):
+        raise error
+    what = str(error).strip().split("\n")[0]
+    complain(f"internal error: {type(error).__name__}: {what} (CW_DEBUG=1 shows where)")
+    return INTERNAL
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run cw with these words, the process's own where none are given; the exit status."""
+    try:
+        status = run([*called_as(sys.argv[0]), *sys.argv[1:]] if argv is None else argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a failure can still be told
+    except (KeyboardInterrupt, BaseExceptionGroup, Exception) as error:  # noqa: BLE001 - the last resort
+        return ended_by(error)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
