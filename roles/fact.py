@@ -1,0 +1,67 @@
+"""`cw fact`: the facts of this node, as its agent tells them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from conf.load import load
+from conf.schema import CogdConf
+from conf.version import VERSION
+from mesh.facts import lines_of
+from net.builtin import NodeError, host_fqdn, node_uuid
+from net.gather import every_fact
+from roles.arguments import Parser
+from roles.log import Log
+
+EXAMPLES = """\
+  cw fact                                  every fact, sorted
+  cw fact sys.fqdn lsb.distro.codename     these two
+  cw fact -c site/cogd.toml                with another agent's gatherers and static facts
+  cw fact --set 'facts.gatherers=""'       without running any gatherer
+"""
+
+UNKNOWN = 1
+"""Exit status where a fact asked for is not known."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print all facts, or those named, as sorted `name=value`; 1 if one is unknown."""
+    parser = Parser("fact", "Prints what this node knows of itself, one name=value a line.", EXAMPLES)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a fact; none: every fact")
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {CogdConf.FILE}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
+    )
+    options = parser.parse_args(argv)
+    conf = load(CogdConf, options.config, options.set)
+    log = Log("cw")
+    known = trio.run(_facts_of, conf, log)
+    wanted = options.names or known
+    lines = lines_of((name, known[name]) for name in set(wanted) & known.keys())
+    sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
+    unknown = [name for name in dict.fromkeys(wanted) if name not in known]
+    for name in unknown:
+        log.error(f"unknown fact: {name}")
+    return UNKNOWN if unknown else 0
+
+
+async def _facts_of(conf: CogdConf, log: Log) -> dict[str, str]:
+    """A user who cannot read or make the agent's UUID sees every other fact."""
+    try:
+        node = node_uuid(conf.agent.state_dir)
+    except NodeError as error:
+        log.warning(f"no sys.uuid: {error}")
+        node = ""
+    return await every_fact(
+        conf.agent.fqdn or host_fqdn(),
+        node,
+        VERSION,
+        conf.facts.gatherers,
+        conf.facts.static,
+        conf.facts.time_limit,
+        log.warning,
+    )
