@@ -8,7 +8,7 @@ from typing import NamedTuple
 from wire.errors import HandshakeError, RecordError, WireError
 from wire.noise import IK, NK, Handshake, KeyPair, Pattern
 from wire.records import PREFACE_AGENT, PREFACE_BYTES, PREFACE_CLIENT, frame, take
-from wire.transport import MAX_MESSAGE, MAX_UNAUTHENTICATED, Transport
+from wire.transport import MAX_FROM_AGENT, MAX_MESSAGE, MAX_UNAUTHENTICATED, Transport
 
 
 class Peer(Enum):
@@ -29,7 +29,7 @@ class _Opening(NamedTuple):
 
 
 _OPENINGS = {
-    Peer.AGENT: _Opening(PREFACE_AGENT, IK, 96, 48, MAX_MESSAGE),
+    Peer.AGENT: _Opening(PREFACE_AGENT, IK, 96, 48, MAX_FROM_AGENT),
     Peer.CLIENT: _Opening(PREFACE_CLIENT, NK, 48, 48, MAX_UNAUTHENTICATED),
 }
 _PEER_OF = {opening.preface: peer for peer, opening in _OPENINGS.items()}

@@ -17,6 +17,9 @@ from wire.records import LENGTH_BYTES, MAX_RECORD
 MAX_MESSAGE = 1 << 20
 """Bytes of the longest message that anybody may send."""
 
+MAX_FROM_AGENT = MAX_MESSAGE - 1024
+"""Bytes of the longest message that an agent may send: with an identity block, one that a client takes."""
+
 MAX_UNAUTHENTICATED = 128 << 10
 """Bytes of the longest message that a client may send before it is authenticated."""
 
