@@ -15,6 +15,12 @@ SIGNING = "signing"
 ENCRYPTION = "encryption"
 """X25519: brokers and agents."""
 
+HOLDERS = {
+    SIGNING: "a user's key (%signing v1)",
+    ENCRYPTION: "a broker's or an agent's key (%encryption v1)",
+}
+"""Kinds of keys, as errors call them."""
+
 MAX_FILE = 4096
 """Bytes of a key file at most."""
 
@@ -25,17 +31,21 @@ class KeyFileError(CwError):
     """That is not a key file that can be used."""
 
 
-class KeyFile(NamedTuple):
-    """A key pair, or its public half alone.
-
-    `kind` is SIGNING or ENCRYPTION, `name` the holder's, `public` 32 bytes; `secret` 32 bytes (Ed25519: the
-    seed) or None. Its text never shows the secret.
-    """
+class PublicKey(NamedTuple):
+    """The public half of a key: `kind` is SIGNING or ENCRYPTION, `name` the holder's, `public` 32 bytes."""
 
     kind: str
     name: str
     public: bytes
-    secret: bytes | None
+
+
+class KeyFile(NamedTuple):
+    """A whole key pair; `secret` is 32 bytes (Ed25519: the seed). Its text never shows the secret."""
+
+    kind: str
+    name: str
+    public: bytes
+    secret: bytes
 
     def __repr__(self) -> str:
         return f"<{self.kind} key {self.public.hex()} of {self.name}>"
@@ -51,18 +61,21 @@ def is_public(text: str) -> bool:
     return _HEX.match(text) is not None
 
 
-def read_secret(path: Path) -> KeyFile:
-    """A whole key pair from its private file. Raises KeyFileError, also if others may read it."""
-    key = _parsed(*_read(path, private=True))
-    if key.secret is None:
+def read_secret(path: Path, kind: str) -> KeyFile:
+    """A key pair of that kind from its private file. Raises KeyFileError, also if others may read it."""
+    key, secret = _parsed(path, _read(path, private=True))
+    if secret is None:
         raise KeyFileError(f"{path}: expected a private key, got only its public half")
-    return key
+    _insist(path, kind, key.kind)
+    if public_of(kind, secret) != key.public:
+        raise KeyFileError(f"{path}: the two halves are not of the same key")
+    return KeyFile(*key, secret)
 
 
-def read_public(path: Path) -> KeyFile:
+def read_public(path: Path) -> PublicKey:
     """The public half from a `.pub` file. Raises KeyFileError, also if a private half is in it."""
-    key = _parsed(*_read(path, private=False))
-    if key.secret is not None:
+    key, secret = _parsed(path, _read(path, private=False))
+    if secret is not None:
         raise KeyFileError(f"{path}: expected the public half of a key ({path}.pub?), got a private key")
     return key
 
@@ -105,12 +118,16 @@ def broker_key(text: str, base: Path) -> bytes:
         return bytes.fromhex(text)
     path = base / text
     key = read_public(path)
-    if key.kind != ENCRYPTION:
-        raise KeyFileError(f"{path}: expected a broker's key (%{ENCRYPTION}), got a user's (%{key.kind})")
+    _insist(path, ENCRYPTION, key.kind)
     return key.public
 
 
-def _read(path: Path, private: bool) -> tuple[Path, str]:
+def _insist(path: Path, wanted: str, kind: str) -> None:
+    if wanted != kind:
+        raise KeyFileError(f"{path}: expected {HOLDERS[wanted]}, got {HOLDERS[kind]}")
+
+
+def _read(path: Path, private: bool) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as stream:
@@ -128,12 +145,12 @@ def _read(path: Path, private: bool) -> tuple[Path, str]:
     if len(raw) > MAX_FILE:
         raise KeyFileError(f"{path}: expected a key file, got more than {MAX_FILE} bytes")
     try:
-        return path, raw.decode()
+        return raw.decode()
     except UnicodeDecodeError as error:
         raise KeyFileError(f"{path}: expected a key file, got other bytes") from error
 
 
-def _parsed(path: Path, text: str) -> KeyFile:
+def _parsed(path: Path, text: str) -> tuple[PublicKey, bytes | None]:
     lines = text.splitlines()
     kinds = {f"%{kind} v1": kind for kind in (SIGNING, ENCRYPTION)}
     if not lines or lines[0] not in kinds:
@@ -147,11 +164,8 @@ def _parsed(path: Path, text: str) -> KeyFile:
     for number, field in enumerate(("pub", "sec"), 3):
         if field in fields and not is_public(fields[field]):
             raise KeyFileError(f"{path}:{number}: expected {field} and 64 hex digits")
-    public = bytes.fromhex(fields["pub"])
     secret = bytes.fromhex(fields["sec"]) if "sec" in fields else None
-    if secret is not None and public_of(kind, secret) != public:
-        raise KeyFileError(f"{path}: the two halves are not of the same key")
-    return KeyFile(kind, fields["id"], public, secret)
+    return PublicKey(kind, fields["id"], bytes.fromhex(fields["pub"])), secret
 
 
 def _create(path: Path, text: str, mode: int) -> None:

@@ -14,8 +14,8 @@ def sign(request: Request, key: KeyFile, handshake_hash: bytes) -> Request:
     from nacl import bindings
 
     auth = request.auth
-    if key.kind != SIGNING or key.secret is None:
-        raise KeyFileError(f"expected a private signing key of a user, got {key!r}")
+    if key.kind != SIGNING:
+        raise KeyFileError(f"expected a user's signing key, got {key!r}")
     if not isinstance(auth, KeyAuth) or auth.public != key.public.hex():
         raise KeyFileError(f"the request is not one of the key {key.public.hex()}")
     signed: bytes = bindings.crypto_sign(to_sign(request, handshake_hash), key.secret + key.public)

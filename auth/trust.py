@@ -46,6 +46,10 @@ class Trust:
         return len(self._names)
 
 
+NOBODY = Trust()
+"""The database of those who trust no one."""
+
+
 def parse(text: str, where: str) -> Trust:
     """The database in a text; `where` names it in errors. Raises TrustError `FILE:LINE: …`."""
     names: dict[str, tuple[str, ...]] = {}

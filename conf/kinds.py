@@ -90,7 +90,7 @@ def _broker_key(value: object, base: Path) -> str:
 
 def _service(value: object) -> str:
     text = _text(value)
-    if text and not _SERVICE.match(text):
+    if text and not is_service_name(text):
         raise ValueError(value)
     return text
 
@@ -136,6 +136,11 @@ def _facts(value: object) -> dict[str, str]:
     if type(value) is not dict or not all(_FACT_NAME.match(name) for name in value):
         raise ValueError(value)
     return {name: _text(fact) for name, fact in value.items()}
+
+
+def is_service_name(text: str) -> bool:
+    """Whether the text can name a file of /etc/pam.d, and nothing outside it."""
+    return _SERVICE.match(text) is not None
 
 
 def choice(*words: str) -> Kind:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from errors import CwError
 
@@ -46,6 +47,13 @@ class Audit:
         old, self._descriptor = self._descriptor, self._open()
         if old is not None:
             os.close(old)
+
+    def __enter__(self) -> Self:
+        """The audit log itself; leaving the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Write no more."""
