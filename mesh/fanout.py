@@ -1,0 +1,57 @@
+"""In which order commands reach sessions: fair between requests, rising within a session. Pure.
+
+Two requests at once are spread in turns of a few dozen sessions, so that one to a single node does not wait
+for one to ten thousand. An agent takes a serial only if it is higher than the last (protocol.md "A request"
+2), so where a younger message comes to a session first, everything older that the session is still to get is
+sent right before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import islice
+
+TURN = 64
+"""Sessions that one message goes to before it is another's turn (architecture.md "The fast paths")."""
+
+
+class Spreading:
+    """One message on its way to its sessions."""
+
+    __slots__ = ("message", "order", "pending")
+
+    def __init__(self, message: bytes, sessions: Collection[int]) -> None:
+        self.message = message
+        self.order = iter(sessions)
+        self.pending = set(sessions)
+
+
+class Fanout:
+    """All messages on their way, oldest first."""
+
+    def __init__(self) -> None:
+        self._under_way: list[Spreading] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._under_way)
+
+    def add(self, message: bytes, sessions: Collection[int]) -> None:
+        """Begin to spread `message` over `sessions`, which does not change after this."""
+        self._under_way.append(Spreading(message, sessions))
+
+    def turn(self) -> list[tuple[int, bytes]]:
+        """The next sendings, (session, message) in order: up to TURN sessions of every message under way."""
+        sendings: list[tuple[int, bytes]] = []
+        for index, spreading in enumerate(self._under_way):
+            older = self._under_way[:index]
+            for session in islice(spreading.order, TURN):
+                if session not in spreading.pending:
+                    continue
+                for earlier in older:
+                    if session in earlier.pending:
+                        earlier.pending.discard(session)
+                        sendings.append((session, earlier.message))
+                spreading.pending.discard(session)
+                sendings.append((session, spreading.message))
+        self._under_way = [spreading for spreading in self._under_way if spreading.pending]
+        return sendings

@@ -1,0 +1,129 @@
+"""Listening sockets and the door to them: who may hold a connection that nobody has authenticated yet."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from errors import CwError
+
+BACKLOG = 4096
+_OUT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+BATCH = 64
+"""Connections accepted between two checkpoints."""
+PAUSE = 0.2
+"""Seconds without accepting where descriptors or memory have run out."""
+ADDRESS_SHARE = 8
+"""Once the pool is half full, one address holds at most this part of it (protocol.md "Promises")."""
+
+
+class ListenError(CwError):
+    """The broker cannot listen on that address."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Non-blocking listening sockets for an address; host `*` is every address of this machine.
+
+    Raises ListenError, which names the address and the reason.
+    """
+    try:
+        if host == "*":
+            dual = socket.has_dualstack_ipv6()
+            family = socket.AF_INET6 if dual else socket.AF_INET
+            sockets = [socket.create_server(("", port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)]
+        else:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            sockets = [
+                socket.create_server(address[:2], family=family, backlog=BACKLOG)
+                for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found)
+            ]
+    except OSError as error:
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    for sock in sockets:
+        sock.setblocking(False)
+    return sockets
+
+
+def address_of(name: Sequence[object]) -> str:
+    """A peer's address for logs and counts, IPv4 plain even where it came through an IPv6 socket."""
+    return str(name[0]).removeprefix("::ffff:")
+
+
+class Door:
+    """Counts connections that are not authenticated; the newest are turned away first."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.inside = 0
+        self.refused = 0
+        self._by_address: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Whether one more from this address may come in."""
+        crowded = 2 * self.inside >= self.capacity
+        if self.inside >= self.capacity or (
+            crowded and self._by_address[address] >= max(1, self.capacity // ADDRESS_SHARE)
+        ):
+            self.refused += 1
+            return False
+        self.inside += 1
+        self._by_address[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """One is authenticated or gone."""
+        self.inside -= 1
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+
+class Ticket:
+    """One place inside the door; `leave` gives it back, however often it is called."""
+
+    def __init__(self, door: Door, address: str) -> None:
+        self._door: Door | None = door
+        self._address = address
+
+    def leave(self) -> None:
+        """The connection is authenticated or gone."""
+        if self._door is not None:
+            self._door.leave(self._address)
+            self._door = None
+
+
+Welcome = Callable[[socket.socket, str, Ticket], Awaitable[None]]
+
+
+async def accept(
+    listener: socket.socket, door: Door, welcome: Welcome, sessions: trio.Nursery, warn: Callable[[str], None]
+) -> None:
+    """Accept for ever; each connection that the door lets in gets a task of `welcome`, which owns socket and
+    ticket.
+
+    The tasks live in `sessions`, so that accepting can end before they do.
+    """
+    while True:
+        await trio.lowlevel.wait_readable(listener)
+        for _ in range(BATCH):
+            try:
+                sock, name = listener.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno not in _OUT_OF:
+                    continue  # the peer gave up before it was accepted (accept(2))
+                warn(f"cannot accept connections for now: {error.strerror}")
+                await trio.sleep(PAUSE)
+                break
+            address = address_of(name)
+            if not door.enter(address):
+                sock.close()
+                continue
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sessions.start_soon(welcome, sock, address, Ticket(door, address))

@@ -1,0 +1,120 @@
+"""Whether a REQUEST may go on the wire: its form, who asks, the broker's own rules, the user's groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from auth.groups import Groups
+from auth.pam import Authenticator, PamError
+from auth.signing import verified
+from auth.throttle import Throttle
+from auth.trust import Trust
+from conf.watched import Watched
+from errors import CwError
+from mesh import acl, command, filters
+from mesh.messages import VERSION, KeyAuth, PasswordAuth, Request
+from net.bounded import bounded
+
+
+class Refused(CwError):
+    """The request goes no further: `code` and the sentence are for the client, `why` is for log and audit."""
+
+    def __init__(self, code: str, sentence: str, why: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.why = why or sentence
+
+
+class Accepted(NamedTuple):
+    """What a request turned out to be."""
+
+    command: command.Command
+    key: str
+    """The public key, in hex, that the request is signed with; empty after a password."""
+    groups: tuple[str, ...]
+
+    @property
+    def how(self) -> str:
+        """How the user was authenticated, as agents and logs are told."""
+        return f"key {self.key}" if self.key else "password"
+
+
+class Authority:
+    """Judges requests. `authenticator` is None where passwords are off."""
+
+    def __init__(
+        self,
+        users: Watched[Trust],
+        rules: Watched[tuple[acl.Rule, ...]],
+        groups: Groups,
+        authenticator: Authenticator | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._users = users
+        self._rules = rules
+        self._groups = groups
+        self._authenticator = authenticator
+        self._clock = clock
+        self._throttle = Throttle()
+
+    async def judge(self, request: Request, handshake_hash: bytes, address: str) -> Accepted:
+        """Authenticate first, so that a stranger learns nothing; then everything else. Raises Refused."""
+        auth = request.auth
+        key = ""
+        if isinstance(auth, KeyAuth):
+            key = auth.public
+            self._check_key(request, key, handshake_hash)
+        elif isinstance(auth, PasswordAuth):
+            await self._check_password(request.user, auth.password, address)
+        else:
+            raise _failed("no method of authentication")
+        if request.version < VERSION:
+            raise Refused(
+                "version", f"this broker speaks version {VERSION} of the protocol, not {request.version}"
+            )
+        try:
+            checked = command.parse(request.words)
+            for text in request.filters:
+                filters.parse(text, bounded)
+        except command.UnrecognisedCommand as error:
+            raise Refused("unrecognised", str(error)) from error
+        except filters.FilterError as error:
+            raise Refused("invalid", str(error)) from error
+        if request.targets is not None and not request.targets:
+            raise Refused("invalid", "the list of targets is empty")
+        try:
+            groups = await self._groups.of(request.user)
+        except CwError as error:
+            raise Refused(
+                "failed", f"the groups of {request.user} could not be looked up", str(error)
+            ) from error
+        if acl.judge(self._rules.value, request.user, groups, checked.words) is acl.Verdict.DENY:
+            raise Refused("denied", "permission denied", "the broker's rules deny it")
+        return Accepted(checked, key, groups)
+
+    def _check_key(self, request: Request, key: str, handshake_hash: bytes) -> None:
+        if not verified(request, handshake_hash):
+            raise _failed(f"the signature of key {key} is not good for this request on this connection")
+        names = self._users.value.names_of(key)
+        if request.user not in names:
+            listed = f"is listed for {', '.join(names)}" if names else "is not listed"
+            raise _failed(f"key {key} {listed}")
+
+    async def _check_password(self, user: str, password: str, address: str) -> None:
+        if self._authenticator is None:
+            raise _failed("a password, and passwords are off")
+        if not self._throttle.admits(user, address, self._clock()):
+            raise _failed("too many failures of this user from this address")
+        try:
+            accepted, reason = await self._authenticator.check(user, password)
+        except PamError as error:
+            raise _failed(str(error)) from error
+        if not accepted:
+            raise _failed(reason)
+        self._throttle.succeeded(user, address)
+
+
+def _failed(why: str) -> Refused:
+    """All that a user hears of a failed authentication is that it failed (mesh.md "Who may ask")."""
+    return Refused("authentication", "authentication failed", why)

@@ -1,0 +1,398 @@
+"""The broker between its listening sockets and its router: greets strangers, performs what the router
+decides.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+import trio
+
+from auth.trust import Trust
+from conf.schema import MeshdConf
+from conf.version import VERSION
+from conf.watched import Watched
+from mesh.command import canonical
+from mesh.fanout import Fanout
+from mesh.images import image_of
+from mesh.messages import VERSION as PROTOCOL
+from mesh.messages import (
+    Command,
+    Error,
+    Hello,
+    Identity,
+    Kind,
+    Message,
+    MessageError,
+    Ping,
+    Request,
+    Side,
+    VersionUnknown,
+    Welcome,
+    decode,
+    encode,
+    kind_of,
+)
+from mesh.router import Close, Effect, Finished, Router, Spread, Tell, Warn
+from mesh.session import State, advance
+from net.greet import greet
+from net.hub import Bounds, Hub, Link
+from net.serve import Door, Ticket
+from roles.audit import Audit, AuditError
+from roles.authority import Accepted, Authority, Refused
+from roles.log import Log
+from wire.errors import WireError
+from wire.handshake import Peer, Responder
+from wire.noise import KeyPair
+
+SWEEPS = 10
+"""Sweeps for dead and idle sessions in each heartbeat interval."""
+REFUSALS_PER_KEY = 60.0
+"""Seconds between two log lines about the same refused agent key."""
+REFUSED_KEYS = 1024
+"""Refused agent keys that are remembered for that."""
+_ANSWERS = frozenset({Kind.OPTIN, Kind.OPTOUT, Kind.DENIED, Kind.EXPIRED, Kind.RESULT})
+
+
+def milliseconds() -> int:
+    """The broker's monotonic clock, by which commands age (protocol.md "A request" 6)."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def opening(side: Side, raw: bytes) -> Message:
+    """The message that opens a session: HELLO of an agent, REQUEST of a client. Raises WireError."""
+    advance(State.AGENT_HELLO if side is Side.AGENT else State.REQUEST, side, kind_of(raw))
+    return decode(side, raw)[1]
+
+
+class Client:
+    """A user's connection, from its REQUEST on."""
+
+    __slots__ = ("key", "link", "scope", "state", "summary")
+
+    def __init__(self, link: Link, request: Request) -> None:
+        self.link = link
+        self.state = State.ANSWER
+        self.scope = trio.CancelScope()
+        """Cancelled when the request is over, whatever its task is waiting for."""
+        self.key = ""
+        """The public key, in hex, that authenticated the request; empty after a password."""
+        self.summary: dict[str, object] = {
+            "user": request.user,
+            "address": link.address,
+            "command": canonical(request.words),
+            "filters": request.filters,
+            "mode": request.mode,
+        }
+        """What every line of the audit log says about the request."""
+
+
+class Broker:
+    """All sessions of a broker. `random` gives that many random bytes."""
+
+    def __init__(
+        self,
+        conf: MeshdConf,
+        key: KeyPair,
+        agents: Watched[Trust],
+        users: Watched[Trust],
+        authority: Authority,
+        random: Callable[[int], bytes],
+        log: Log,
+        audit: Audit,
+    ) -> None:
+        self.door = Door(conf.limits.unauthenticated)
+        self._conf = conf
+        self._key = key
+        self._agents = agents
+        self._users = users
+        self._authority = authority
+        self._random = random
+        self._log = log
+        self._audit = audit
+        limits = conf.limits
+        self._hub = Hub(Bounds(limits.queue, limits.queues, limits.stall), time.monotonic, self._ended)
+        self._router = Router(int.from_bytes(random(4)), name_denied=conf.acl.name_denied)
+        self._fanout = Fanout()
+        self._spread = trio.Event()
+        self._clients: dict[int, Client] = {}
+        self._tickets: dict[int, Ticket] = {}
+        """Places at the door of sessions that are not authenticated yet."""
+        self._quiet = trio.Event()
+        self._closing = False
+        self._refused_keys: dict[bytes, float] = {}
+        self._perform: dict[type, Callable[..., None]] = {
+            Tell: self._tell,
+            Spread: self._begin_spread,
+            Finished: self._finished,
+            Close: self._close_session,
+            Warn: self._warn,
+        }
+
+    # -- life
+
+    async def run(self) -> None:
+        """Serve established sessions until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hub.run)
+                nursery.start_soon(self._spread_for_ever)
+                nursery.start_soon(self._sweep_for_ever)
+        finally:
+            self._hub.close()
+
+    async def _sweep_for_ever(self) -> None:
+        heartbeat = self._conf.limits.heartbeat
+        while True:
+            await trio.sleep(heartbeat / SWEEPS)
+            self._hub.sweep(heartbeat, encode(Ping(milliseconds())))
+
+    async def _spread_for_ever(self) -> None:
+        while True:
+            await self._spread.wait()
+            self._spread = trio.Event()
+            while self._fanout:
+                for number, message in self._fanout.turn():
+                    link = self._hub.links.get(number)
+                    if link is not None:
+                        self._hub.post(link, message)
+                self._hub.flush()
+                await trio.lowlevel.checkpoint()
+
+    async def drain(self) -> None:
+        """Take no new request, and wait until those on the wire are answered."""
+        self._closing = True
+        while self._clients:
+            await self._quiet.wait()
+
+    def revoke(self) -> None:
+        """After a trust database changed: end the sessions and requests of keys that are no longer in it."""
+        if self._conf.auth.agent_trust == "listed":
+            for number, session in list(self._router.sessions.items()):
+                if not self._agents.value.names_of(session.key.hex()):
+                    self._hub.drop(self._hub.links[number], "its key was revoked")
+        for client in list(self._clients.values()):
+            if client.key and client.summary["user"] not in self._users.value.names_of(client.key):
+                self._hub.post(client.link, encode(Error("denied", "the key was revoked")))
+                self._hub.finish(client.link)
+                self.perform(self._router.forget(client.link.number, "key revoked"))
+        self._hub.flush()
+
+    # -- effects
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Do what the router decided; what is to be sent leaves with the hub's next flush."""
+        for effect in effects:
+            self._perform[type(effect)](effect)
+
+    def _tell(self, effect: Tell) -> None:
+        link = self._hub.links.get(effect.client)
+        if link is not None:
+            self._hub.post(link, effect.message)
+
+    def _begin_spread(self, effect: Spread) -> None:
+        self._fanout.add(effect.message, effect.sessions)
+        self._spread.set()
+
+    def _finished(self, effect: Finished) -> None:
+        client = self._clients[effect.client]
+        client.state = State.CLOSED
+        self._hub.finish(client.link)
+        client.scope.cancel()
+        self._note(
+            "done",
+            serial=f"{effect.serial:016x}",
+            ended=effect.why,
+            **client.summary,
+            **effect.done._asdict(),
+        )
+
+    def _close_session(self, effect: Close) -> None:
+        link = self._hub.links.get(effect.session)
+        if link is not None:
+            self._hub.drop(link, effect.reason)
+
+    def _warn(self, effect: Warn) -> None:
+        self._log.warning(effect.sentence)
+
+    def _refuse(self, link: Link, code: str, sentence: str) -> None:
+        self._hub.post(link, encode(Error(code, sentence)))
+        self._hub.finish(link)
+        self._hub.flush()
+
+    def _ended(self, link: Link, reason: str) -> None:
+        """The hub's word that a link is closed."""
+        ticket = self._tickets.pop(link.number, None)
+        if ticket is not None:
+            ticket.leave()
+        if link.established.peer is Peer.AGENT:
+            self.perform(self._router.leave(link.number))
+            self._log.info(f"agent at {link.address} is gone: {reason}")
+        elif (client := self._clients.get(link.number)) is not None:
+            self.perform(self._router.forget(link.number, f"connection lost: {reason}"))
+            client.scope.cancel()
+
+    # -- strangers
+
+    async def welcome(self, sock: socket.socket, address: str, ticket: Ticket) -> None:
+        """A new connection: handshake and first message under one deadline, then the session it asks for."""
+        try:
+            with trio.fail_after(self._conf.limits.handshake):
+                established, messages = await greet(sock, Responder(self._key, self._random(32)))
+        except BaseException as error:
+            sock.close()
+            ticket.leave()
+            if not isinstance(error, WireError | trio.TooSlowError):
+                raise
+            self._log.debug(f"no session with {address}: {str(error) or 'nothing said in time'}")
+            return
+        agent = established.peer is Peer.AGENT
+        link = self._hub.add(sock, address, established, self._from_agent if agent else self._from_client)
+        self._tickets[link.number] = ticket
+        try:
+            first = opening(Side.AGENT if agent else Side.CLIENT, messages[0])
+        except WireError as error:
+            self._log.info(f"refused a connection from {address}: {error}")
+            self._refuse(link, "version" if isinstance(error, VersionUnknown) else "invalid", str(error))
+            return
+        if isinstance(first, Hello) and established.remote_static is not None:
+            established.transport.max_message = self._conf.limits.message
+            self._join(link, established.remote_static, first)
+        elif isinstance(first, Request):
+            self._clients[link.number] = client = Client(link, first)
+            self._hub.hand_over(link, messages[1:])
+            await self._ask(client, first)
+
+    def _join(self, link: Link, key: bytes, hello: Hello) -> None:
+        names = self._agents.value.names_of(key.hex())
+        if names and hello.fqdn not in names:
+            self._log_refused_key(
+                key, link.address, f"names itself {hello.fqdn}, but is listed as {names[0]}"
+            )
+            self._refuse(link, "untrusted", f"this key is listed as {names[0]}, not {hello.fqdn}")
+            return
+        if not names and self._conf.auth.agent_trust == "listed":
+            cure = f"cw trust -d {self._conf.auth.agents} {key.hex()}={hello.fqdn}"
+            self._log_refused_key(key, link.address, f"is not trusted; to accept it: {cure}")
+            self._refuse(link, "untrusted", "this broker does not know the agent's key yet")
+            return
+        self._tickets.pop(link.number).leave()
+        limits = self._conf.limits
+        self._hub.post(
+            link, encode(Welcome(PROTOCOL, VERSION, round(limits.heartbeat * 1000), milliseconds()))
+        )
+        self.perform(self._router.join(link.number, key, Identity(hello.fqdn, hello.uuid), time.monotonic()))
+        self._hub.flush()
+        self._log.info(f"agent {hello.fqdn} at {link.address} is connected", key=key.hex(), version=hello.cw)
+
+    def _log_refused_key(self, key: bytes, address: str, reason: str) -> None:
+        """Once per key and minute; over REFUSED_KEYS keys a minute the rest are not named."""
+        now = time.monotonic()
+        self._refused_keys = {
+            known: since for known, since in self._refused_keys.items() if now - since < REFUSALS_PER_KEY
+        }
+        if key not in self._refused_keys and len(self._refused_keys) < REFUSED_KEYS:
+            self._refused_keys[key] = now
+            self._log.warning(f"agent at {address} refused: its key {key.hex()} {reason}")
+            self._note("agent refused", address=address, key=key.hex(), why=reason)
+
+    def _from_agent(self, link: Link, raw: bytes) -> None:
+        kind = kind_of(raw)
+        if kind in _ANSWERS:
+            self.perform(self._router.answer(link.number, raw))
+            return
+        advance(State.OPEN, Side.AGENT, kind)
+        decode(Side.AGENT, raw)
+
+    # -- users
+
+    def _from_client(self, link: Link, raw: bytes) -> None:
+        client = self._clients[link.number]
+        kind = kind_of(raw)
+        decode(Side.CLIENT, raw)
+        client.state = advance(client.state, Side.CLIENT, kind)
+        if kind is Kind.BYE or (kind is Kind.CANCEL and client.state is State.ANSWER):
+            self.perform(self._router.forget(link.number, "bye"))
+            self._hub.drop(link, "bye")
+        elif kind is Kind.CANCEL:
+            self.perform(self._router.cancel(link.number))
+
+    async def _ask(self, client: Client, request: Request) -> None:
+        """One request, from its REQUEST to its end."""
+        link = client.link
+        try:
+            with client.scope:
+                accepted = await self._authority.judge(request, link.established.hash, link.address)
+                await trio.lowlevel.checkpoint_if_cancelled()  # the client may have gone meanwhile
+                if self._closing:
+                    raise Refused("closing", "the broker is shutting down")
+                client.key = accepted.key
+                client.summary["authenticated"] = accepted.how
+                self._note_request(client)
+                self._tickets.pop(link.number).leave()
+                self._put_on_the_wire(client, request, accepted)
+                await trio.sleep(min(request.timeout / 1000, self._conf.limits.request_time))
+                self.perform(self._router.expire(link.number))
+                self._hub.flush()
+        except Refused as refused:
+            self._log.info(f"refused {request.user} at {link.address}: {refused.why}")
+            self._note("refused", code=refused.code, why=refused.why, **client.summary)
+            self._refuse(link, refused.code, str(refused))
+        finally:
+            del self._clients[link.number]
+            if not self._clients:
+                self._quiet.set()
+                self._quiet = trio.Event()
+
+    def _note_request(self, client: Client) -> None:
+        """The audit log's line before anything is sent: what cannot be noted is not done."""
+        try:
+            self._audit.write("request", **client.summary)
+        except AuditError as error:
+            raise Refused("failed", "the broker cannot write its audit log", str(error)) from error
+
+    def _note(self, event: str, **fields: object) -> None:
+        """A line of the audit log about what has happened already."""
+        try:
+            self._audit.write(event, **fields)
+        except AuditError as error:
+            self._log.error(str(error))
+
+    def _put_on_the_wire(self, client: Client, request: Request, accepted: Accepted) -> None:
+        timeout = min(request.timeout, round(self._conf.limits.request_time * 1000))
+        image = image_of(accepted.command.verb)
+
+        def command(serial: int) -> bytes:
+            return encode(
+                Command(
+                    user=request.user,
+                    groups=accepted.groups,
+                    how=accepted.how,
+                    words=accepted.command.words,
+                    module=image.module,
+                    image=image.image,
+                    filters=request.filters,
+                    mode=request.mode,
+                    targets=request.targets,
+                    issued=milliseconds(),
+                    ttl=timeout,
+                    run_time=request.run_time,
+                ),
+                serial,
+            )
+
+        try:
+            effects = self._router.ask(
+                client.link.number,
+                command,
+                targets=request.targets,
+                optouts=request.optouts,
+                plan=request.mode == "plan",
+            )
+        except MessageError as error:
+            raise Refused("invalid", str(error)) from error
+        client.state = State.RUNNING
+        self.perform(effects)
+        self._hub.flush()

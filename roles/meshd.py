@@ -1,0 +1,188 @@
+"""`cw meshd`: the broker. Reads its configuration, listens, and reloads or stops when told."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from auth import pam
+from auth.groups import Groups
+from auth.keys import read_secret
+from auth.trust import Trust
+from auth.trust import parse as parse_trust
+from conf.addresses import Address, listening
+from conf.load import load, show
+from conf.schema import MeshdConf
+from conf.watched import Watched
+from errors import CwError
+from mesh import acl
+from net.serve import accept, listen
+from roles.arguments import Parser
+from roles.audit import Audit
+from roles.authority import Authority
+from roles.broker import Broker
+from roles.log import Log
+from roles.systemd import notify
+from wire.noise import KeyPair
+
+LOOK = 1.0
+"""Seconds between two looks at files that may have changed."""
+DRAIN = 30.0
+"""Seconds that requests on the wire have to end in after SIGTERM."""
+
+EXAMPLES = """\
+  cw meshd -c site/meshd.toml
+  cw meshd --test                             check configuration, keys and permissions
+  cw meshd --set 'broker.listen=["*:2315"]' --show-config
+"""
+
+
+class NobodyCanAsk(CwError):
+    """No user could authenticate: set auth.pam_service, auth.trusted, or both."""
+
+
+class Files:
+    """The files that are read again when they change; a new text that does not parse leaves the last good
+    one in force.
+    """
+
+    def __init__(self, conf: MeshdConf) -> None:
+        self.users: Watched[Trust] = Watched(conf.auth.trusted, parse_trust, Trust())
+        self.agents: Watched[Trust] = Watched(conf.auth.agents, parse_trust, Trust())
+        self.rules: Watched[tuple[acl.Rule, ...]] = Watched(conf.acl.file, acl.parse, ())
+        self._complaints: dict[int, str] = {}
+
+    def _all(self) -> Iterator[Watched[Any]]:
+        yield from (self.users, self.agents, self.rules)
+
+    def read(self) -> None:
+        """Read all of them for the first time. Raises the error of the first that cannot be used."""
+        for watched in self._all():
+            watched.refresh()
+
+    def refresh(self, log: Log) -> bool:
+        """Whether anything is new; the same complaint is logged once."""
+        changed = False
+        for number, watched in enumerate(self._all()):
+            try:
+                if watched.refresh():
+                    changed = True
+                    log.info(f"{watched.path} was read again")
+                self._complaints.pop(number, None)
+            except CwError as error:
+                if self._complaints.get(number) != str(error):
+                    self._complaints[number] = str(error)
+                    log.error(f"{error}; the last good one stays in force")
+        return changed
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the broker until SIGTERM or SIGINT; exit status 0 after a drain."""
+    parser = Parser(
+        "meshd", "The broker: authenticates users, broadcasts their commands, relays the answers.", EXAMPLES
+    )
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {MeshdConf.FILE}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
+    )
+    parser.add_argument(
+        "--show-config", action="store_true", help="print the effective configuration and exit"
+    )
+    parser.add_argument(
+        "--test", action="store_true", help="check configuration, keys and permissions and exit"
+    )
+    options = parser.parse_args(argv)
+    conf = load(MeshdConf, options.config, options.set)
+    if options.show_config:
+        print(show(conf), end="")
+        return 0
+    files = Files(conf)
+    key = prepared(conf, files)
+    if options.test:
+        print("meshd: configuration, keys and permissions are good")
+        return 0
+    raise_descriptor_limit()
+    authenticator = pam.start(conf.auth.pam_service) if conf.auth.pam_service else None
+    trio.run(serve, conf, key, files, authenticator)
+    return 0
+
+
+def prepared(conf: MeshdConf, files: Files) -> KeyPair:
+    """Everything that can be wrong before the broker listens, found out: the key, the files, PAM. Raises
+    CwError.
+    """
+    if not conf.auth.pam_service and conf.auth.trusted is None:
+        raise NobodyCanAsk
+    key = read_secret(conf.broker.key, "encryption")
+    files.read()
+    if conf.auth.pam_service:
+        pam.require(conf.auth.pam_service)
+    Audit(conf.audit.file).close()
+    return KeyPair(key.secret, key.public)
+
+
+def raise_descriptor_limit() -> None:
+    """As many descriptors as this process may have: each session is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def serve(conf: MeshdConf, key: KeyPair, files: Files, authenticator: pam.Authenticator | None) -> None:
+    """The broker's life, from listening to the end of the drain."""
+    log = Log("meshd", conf.log.level, conf.log.format)
+    audit = Audit(conf.audit.file)
+    groups = Groups(conf.auth.groups_ttl, trio.current_time)
+    authority = Authority(files.users, files.rules, groups, authenticator, trio.current_time)
+    broker = Broker(conf, key, files.agents, files.users, authority, os.urandom, log, audit)
+    listeners = [sock for text in conf.broker.listen for sock in listen(*listening(text))]
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as sessions:
+            sessions.start_soon(broker.run)
+            sessions.start_soon(look_for_changes, broker, files, log)
+            async with trio.open_nursery() as doors:
+                for listener in listeners:
+                    doors.start_soon(accept, listener, broker.door, broker.welcome, sessions, log.warning)
+                    log.info(f"listening on {Address(*listener.getsockname()[:2])}")
+                notify("READY=1")
+                async for number in signals:
+                    if number != signal.SIGHUP:
+                        break
+                    groups.clear()
+                    audit.reopen()
+                    reload(broker, files, log)
+                doors.cancel_scope.cancel()
+            for listener in listeners:
+                listener.close()
+            notify("STOPPING=1")
+            log.info("stopping: open requests are answered first")
+            sessions.start_soon(stop_at_once, signals, sessions.cancel_scope)
+            with trio.move_on_after(DRAIN):
+                await broker.drain()
+            sessions.cancel_scope.cancel()
+    log.info("stopped")
+
+
+async def stop_at_once(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    """The second SIGTERM or SIGINT waits for nobody."""
+    async for number in signals:
+        if number != signal.SIGHUP:
+            scope.cancel()
+
+
+def reload(broker: Broker, files: Files, log: Log) -> None:
+    """Read again what has changed, and end what is no longer trusted."""
+    if files.refresh(log):
+        broker.revoke()
+
+
+async def look_for_changes(broker: Broker, files: Files, log: Log) -> None:
+    """Notice changed files without being told."""
+    while True:
+        await trio.sleep(LOOK)
+        reload(broker, files, log)

@@ -1,0 +1,334 @@
+"""The router: every ledger closes once, whatever agents, clients and time do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from mesh.messages import (
+    Denied,
+    Done,
+    Expired,
+    Identity,
+    Kind,
+    Message,
+    Ok,
+    Optin,
+    Optout,
+    Result,
+    Side,
+    decode,
+    decode_report,
+    encode,
+    kind_of,
+)
+from mesh.router import Close, Effect, Finished, Router, Spread, Tell, Warn
+
+RESULT = Result(0, b"pong\n", b"", False, 12)
+CLIENT = 1000
+
+
+def identity(number: int) -> Identity:
+    return Identity(f"web{number:02}.example.com", f"00000000-0000-4000-8000-{number:012}")
+
+
+def joined(count: int, **options: bool) -> Router:
+    router = Router(7, **options)
+    for number in range(count):
+        assert router.join(number, bytes([number]) * 32, identity(number), 0.0) == []
+    return router
+
+
+def command(serial: int) -> bytes:
+    return b"command %d" % serial
+
+
+def ask(router: Router, *, optouts: bool = False, plan: bool = False) -> int:
+    """A request of CLIENT; its serial."""
+    effects = router.ask(CLIENT, command, optouts=optouts, plan=plan)
+    return next(effect.serial for effect in effects if isinstance(effect, Spread))
+
+
+def told(effects: list[Effect]) -> list[tuple[Kind, str]]:
+    """Kind and fqdn of each report to the client."""
+    reports = []
+    for effect in effects:
+        if isinstance(effect, Tell) and kind_of(effect.message) not in (Kind.OK, Kind.DONE):
+            _, kind, who, _ = decode_report(effect.message)
+            reports.append((kind, who.fqdn))
+    return reports
+
+
+def done(effects: list[Effect]) -> Done:
+    """The counts of the one request that these effects end."""
+    (finished,) = (effect for effect in effects if isinstance(effect, Finished))
+    return finished.done
+
+
+def answer(router: Router, session: int, serial: int, *messages: Message) -> list[Effect]:
+    return [effect for message in messages for effect in router.answer(session, encode(message, serial))]
+
+
+def test_ok_comes_first_and_tells_how_many_sessions_there_are() -> None:
+    router = joined(3)
+    first, second = router.ask(CLIENT, command)
+    assert isinstance(first, Tell)
+    assert isinstance(second, Spread)
+    assert first.client == CLIENT
+    assert decode(Side.BROKER, first.message) == (second.serial, Ok(3))
+    assert list(second.sessions) == [0, 1, 2]
+    assert second.message == command(second.serial)
+
+
+def test_serials_rise_from_the_epoch() -> None:
+    router = joined(1)
+    assert ask(router) == (7 << 32) + 1
+    router.forget(CLIENT, "bye")
+    assert ask(router) == (7 << 32) + 2
+
+
+def test_with_no_session_the_request_is_done_at_once() -> None:
+    effects = Router(7).ask(CLIENT, command)
+    assert [type(effect) for effect in effects] == [Tell, Tell, Finished]
+    assert done(effects) == Done(0, 0, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("closing", "named", "field"),
+    [
+        (RESULT, True, "results"),
+        (Optout(), False, "optouts"),
+        (Denied(), False, "denied"),
+        (Expired(), True, "expired"),
+    ],
+)
+def test_each_closing_is_counted_and_some_are_named(closing: Message, named: bool, field: str) -> None:
+    router = joined(1)
+    serial = ask(router)
+    effects = answer(router, 0, serial, closing)
+    assert told(effects) == ([(kind_of(encode(closing)), "web00.example.com")] if named else [])
+    assert done(effects) == Done(*(int(name in ("sessions", field)) for name in Done._fields))
+
+
+def test_optouts_are_named_where_the_client_asks() -> None:
+    router = joined(1)
+    effects = answer(router, 0, ask(router, optouts=True), Optout())
+    assert told(effects) == [(Kind.OPTOUT, "web00.example.com")]
+
+
+def test_denials_are_named_where_the_broker_says_so() -> None:
+    router = joined(1, name_denied=True)
+    assert told(answer(router, 0, ask(router), Denied())) == [(Kind.DENIED, "web00.example.com")]
+
+
+def test_the_body_of_an_answer_is_passed_on_untouched() -> None:
+    router = joined(1)
+    serial = ask(router)
+    raw = encode(RESULT, serial)[:9] + b"\xc1 no MessagePack"
+    (tell, *_) = router.answer(0, raw)
+    assert isinstance(tell, Tell)
+    assert tell.message.endswith(b"\xc1 no MessagePack")
+    assert decode_report(tell.message) == (serial, Kind.RESULT, identity(0), None)
+
+
+def test_a_lost_session_is_named_only_after_it_opted_in() -> None:
+    router = joined(2)
+    serial = ask(router)
+    assert told(answer(router, 0, serial, Optin())) == [(Kind.OPTIN, "web00.example.com")]
+    assert told(router.leave(0)) == [(Kind.LOST, "web00.example.com")]
+    effects = router.leave(1)
+    assert told(effects) == []
+    assert done(effects) == Done(2, 0, 0, 0, 0, 2, 0)
+
+
+def test_at_the_deadline_the_rest_is_silent() -> None:
+    router = joined(3)
+    serial = ask(router)
+    answer(router, 0, serial, Optin(), RESULT)
+    answer(router, 1, serial, Optin())
+    effects = router.expire(CLIENT)
+    assert told(effects) == [(Kind.SILENT, "web01.example.com")]
+    assert done(effects) == Done(3, 1, 0, 0, 0, 0, 2)
+    assert router.expire(CLIENT) == []
+
+
+def test_late_repeated_and_unknown_answers_are_dropped_and_counted() -> None:
+    router = joined(2)
+    serial = ask(router)
+    answer(router, 0, serial, Optin())
+    assert answer(router, 0, serial, Optin()) == []
+    assert answer(router, 0, serial + 1, RESULT) == []
+    assert answer(router, 9, serial, RESULT) == []
+    answer(router, 0, serial, RESULT)
+    assert answer(router, 0, serial, RESULT) == []
+    assert answer(router, 0, serial, Optin()) == []
+    assert router.dropped == 5
+    assert done(answer(router, 1, serial, RESULT)) == Done(2, 2, 0, 0, 0, 0, 0)
+
+
+def test_a_plan_ends_with_the_opt_ins() -> None:
+    router = joined(2)
+    serial = ask(router, plan=True)
+    answer(router, 0, serial, Optout())
+    effects = answer(router, 1, serial, Optin())
+    assert told(effects) == [(Kind.OPTIN, "web01.example.com")]
+    assert done(effects) == Done(2, 1, 1, 0, 0, 0, 0)
+
+
+def test_targets_are_the_only_ones_asked_and_those_without_a_session_are_lost() -> None:
+    router = joined(3)
+    uuids = [identity(1).uuid, identity(1).uuid, identity(8).uuid]
+    ok, spread = router.ask(CLIENT, command, targets=uuids)
+    assert isinstance(ok, Tell)
+    assert isinstance(spread, Spread)
+    assert decode(Side.BROKER, ok.message)[1] == Ok(2)
+    assert list(spread.sessions) == [1]
+    assert done(answer(router, 1, spread.serial, RESULT)) == Done(2, 1, 0, 0, 0, 1, 0)
+
+
+def test_cancel_goes_to_whoever_still_owes_an_answer() -> None:
+    router = joined(3)
+    serial = ask(router)
+    answer(router, 1, serial, RESULT)
+    (spread,) = router.cancel(CLIENT)
+    assert isinstance(spread, Spread)
+    assert spread.serial == serial
+    assert list(spread.sessions) == [0, 2]
+    assert kind_of(spread.message) is Kind.CANCEL
+    assert router.cancel(CLIENT + 1) == []
+
+
+@pytest.mark.parametrize("why", ["bye", "connection lost"])
+def test_a_forgotten_request_says_nothing_more(why: str) -> None:
+    router = joined(2)
+    serial = ask(router)
+    answer(router, 0, serial, RESULT)
+    (finished,) = router.forget(CLIENT, why)
+    assert finished == Finished(CLIENT, serial, Done(2, 1, 0, 0, 0, 0, 0), why)
+    assert answer(router, 1, serial, RESULT) == []
+    assert router.forget(CLIENT, why) == []
+
+
+def test_a_newer_session_of_a_key_closes_the_older() -> None:
+    router = joined(1)
+    serial = ask(router)
+    answer(router, 0, serial, Optin())
+    effects = router.join(5, bytes([0]) * 32, identity(0), 1.0)
+    assert told(effects) == [(Kind.LOST, "web00.example.com")]
+    assert Close(0, "a newer session of the same key") in effects
+    assert router.leave(0) == []
+    assert list(router.sessions) == [5]
+
+
+@pytest.mark.parametrize(("times", "warned"), [((1.0, 2.0, 3.0), True), ((1.0, 40.0, 100.0), False)])
+def test_a_key_used_three_times_in_a_minute_is_worth_a_warning(
+    times: tuple[float, ...], warned: bool
+) -> None:
+    router = joined(1)
+    effects = [
+        effect
+        for number, now in enumerate(times, 10)
+        for effect in router.join(number, bytes([0]) * 32, identity(0), now)
+    ]
+    assert any(isinstance(effect, Warn) for effect in effects) is warned
+
+
+class AnyInterleaving(RuleBasedStateMachine):
+    """Agents come, go, answer anything; clients ask, cancel, leave: each request ends once, with all
+    counted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.router = Router(1)
+        self.numbers = 0
+        self.serials: list[int] = []
+        self.sizes: dict[int, int] = {}
+        self.named: dict[int, set[str]] = {}
+        self.finished: set[int] = set()
+        self.clients: dict[int, int] = {}
+
+    def perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Tell) and kind_of(effect.message) not in (Kind.OK, Kind.DONE):
+                serial, kind, who, _ = decode_report(effect.message)
+                assert serial not in self.finished
+                if kind is not Kind.OPTIN:
+                    assert who.uuid not in self.named[serial]
+                    self.named[serial].add(who.uuid)
+            elif isinstance(effect, Finished):
+                assert effect.serial not in self.finished
+                self.finished.add(effect.serial)
+                del self.clients[effect.client]
+                counts = effect.done[1:]
+                if effect.why in ("closed", "deadline"):
+                    assert sum(counts) == self.sizes[effect.serial] == effect.done.sessions
+                else:
+                    assert sum(counts) <= self.sizes[effect.serial]
+
+    @rule(key=st.integers(0, 5))
+    def join(self, key: int) -> None:
+        self.numbers += 1
+        self.perform(self.router.join(self.numbers, bytes([key]) * 32, identity(key), float(self.numbers)))
+
+    @precondition(lambda self: self.router.sessions)
+    @rule(choice=st.randoms(use_true_random=False))
+    def leave(self, choice: object) -> None:
+        self.perform(self.router.leave(next(iter(self.router.sessions))))
+
+    @rule(
+        wanted=st.none() | st.sets(st.integers(0, 7).map(lambda n: identity(n).uuid), min_size=1),
+        plan=st.booleans(),
+    )
+    def ask(self, wanted: set[str] | None, plan: bool) -> None:
+        self.numbers += 1
+        client = self.numbers
+        before = self.router.sessions.copy()
+        serial = (1 << 32) + len(self.serials) + 1
+        self.serials.append(serial)
+        self.named[serial] = set()
+        self.clients[client] = serial
+        present = {session.uuid for session in before.values()}
+        self.sizes[serial] = len(before) if wanted is None else len(wanted)
+        assert wanted is None or len(wanted & present) <= len(before)
+        self.perform(self.router.ask(client, command, targets=wanted, plan=plan, optouts=True))
+
+    @precondition(lambda self: self.serials and self.numbers)
+    @rule(
+        draw=st.data(),
+        message=st.sampled_from([Optin(), Optout(), Denied(), Expired(), RESULT]),
+    )
+    def answer(self, draw: st.DataObject, message: Message) -> None:
+        session = draw.draw(st.integers(1, self.numbers))
+        serial = draw.draw(st.sampled_from(self.serials))
+        self.perform(self.router.answer(session, encode(message, serial)))
+
+    @precondition(lambda self: self.clients)
+    @rule(draw=st.data(), what=st.sampled_from(["expire", "cancel", "bye"]))
+    def end(self, draw: st.DataObject, what: str) -> None:
+        client = draw.draw(st.sampled_from(sorted(self.clients)))
+        if what == "bye":
+            self.perform(self.router.forget(client, "bye"))
+        else:
+            self.perform(self.router.expire(client) if what == "expire" else self.router.cancel(client))
+
+    @invariant()
+    def open_requests_are_owed_something(self) -> None:
+        assert set(self.clients.values()) == set(self.router.requests)
+        for serial, request in self.router.requests.items():
+            assert request.ledger.waiting
+            assert all(serial in self.router.sessions[number].owes for number in request.ledger.waiting)
+        owed = {serial for session in self.router.sessions.values() for serial in session.owes}
+        assert owed <= set(self.router.requests)
+
+    def teardown(self) -> None:
+        for number in list(self.router.sessions):
+            self.perform(self.router.leave(number))
+        assert self.finished == set(self.serials)
+        assert self.router.requests == {}
+
+
+TestAnyInterleaving = AnyInterleaving.TestCase
+TestAnyInterleaving.settings = settings(max_examples=60, stateful_step_count=40)
