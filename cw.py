@@ -92,6 +92,8 @@ def called_as(path: str) -> list[str]:
 
 def complain(sentence: str) -> None:
     """One line on standard error; nothing in it acts on the terminal or begins another line."""
+    if sys.stderr is None:  # closed by whoever started this process; print would take standard output instead
+        return
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in sentence)
     try:
         print(f"cw: {shown}", file=sys.stderr, flush=True)
