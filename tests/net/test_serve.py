@@ -1,0 +1,87 @@
+"""The door: who may wait there; and accepting, on real sockets."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import trio
+
+from net.serve import ADDRESS_SHARE, Door, ListenError, Ticket, accept, address_of, listen
+
+
+def test_the_door_is_full_at_its_capacity_and_open_again_after() -> None:
+    door = Door(3)
+    assert [door.enter(f"10.0.0.{number}") for number in range(4)] == [True, True, True, False]
+    assert door.refused == 1
+    door.leave("10.0.0.1")
+    assert door.enter("10.0.0.9")
+
+
+def test_one_address_may_fill_half_of_the_pool_and_no_more() -> None:
+    door = Door(4 * ADDRESS_SHARE)
+    entered = [door.enter("10.0.0.1") for _ in range(4 * ADDRESS_SHARE)]
+    assert entered == [True] * (2 * ADDRESS_SHARE) + [False] * (2 * ADDRESS_SHARE)
+    assert [door.enter("10.0.0.2") for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_a_ticket_counts_once() -> None:
+    door = Door(2)
+    door.enter("a")
+    door.enter("b")
+    ticket = Ticket(door, "a")
+    ticket.leave()
+    ticket.leave()
+    assert door.inside == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        (("127.0.0.1", 5), "127.0.0.1"),
+        (("::ffff:10.1.2.3", 5, 0, 0), "10.1.2.3"),
+        (("fe80::1", 5), "fe80::1"),
+    ],
+)
+def test_an_address_is_plain(name: tuple[object, ...], address: str) -> None:
+    assert address_of(name) == address
+
+
+def test_a_port_in_use_is_one_sentence() -> None:
+    (first,) = listen("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    with (
+        first,
+        pytest.raises(ListenError, match=rf"cannot listen on 127.0.0.1:{port}: Address already in use"),
+    ):
+        listen("127.0.0.1", port)
+
+
+def test_every_address_of_the_machine_is_one_socket() -> None:
+    (sock,) = listen("*", 0)
+    with sock, socket.create_connection(("127.0.0.1", sock.getsockname()[1])):
+        pass
+
+
+async def test_who_is_turned_away_hears_the_end_of_file(nursery: trio.Nursery) -> None:
+    (listener,) = listen("127.0.0.1", 0)
+    door = Door(1)
+    inside: list[socket.socket] = []
+
+    async def welcome(sock: socket.socket, address: str, ticket: Ticket) -> None:
+        inside.append(sock)
+        await trio.lowlevel.checkpoint()
+
+    nursery.start_soon(accept, listener, door, welcome, nursery, print)
+    first = await trio.open_tcp_stream(*listener.getsockname())
+    second = await trio.open_tcp_stream(*listener.getsockname())
+    with trio.fail_after(10):
+        assert await second.receive_some() == b""
+    assert len(inside) == 1
+    assert door.refused == 1
+    nursery.cancel_scope.cancel()
+    for sock in (listener, *inside):
+        sock.close()
+    with trio.CancelScope(shield=True):
+        await first.aclose()
+        await second.aclose()
