@@ -1,0 +1,317 @@
+"""The machine: runs a verified program under limits, against a host; no exception leaves it.
+
+A program is a tuple of steps; each does one instruction and says which step is next, so running is one short
+loop. Instructions are counted, and the clock and the cancel flag looked at, between stretches of that loop.
+Nothing outlives a run, and runs in several threads do not meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import NamedTuple
+
+from vm import formats
+from vm.faults import Fault, Halted, Limit
+from vm.host import Host
+from vm.program import ACC, HEAP, REGISTERS, Program, Step
+
+RUNTIME = 20150209
+"""The version of the instruction set whose images run here (pendulum.md, first paragraph)."""
+
+PROTOCOL = 1
+"""What the property `protocol` says."""
+
+DEPTH = 254
+"""Entries of the data stack, and calls (each with its saved registers) and tries that can be open at once."""
+
+STRETCH = 500
+"""Instructions between two looks at the clock and the cancel flag."""
+
+LABOUR = 1 << 22
+"""Bytes of string work that instructions may do between two such looks."""
+
+LABOUR_OF_TRACING = 256
+"""What turning the trace on or off counts for each step."""
+
+OVERHEAD = 64
+"""Bytes that a string costs on the heap, and a message of the output's limit, besides its own."""
+
+FAULT = 125
+KILLED = 124
+"""Exit statuses of a fault and of a run that took too long (pendulum.md "Machine", mesh.md "Who answers")."""
+
+_FORMATS_KEPT = 64
+_FORMAT_KEPT = 1_024
+
+
+class Limits(NamedTuple):
+    """What a run may use."""
+
+    instructions: int = 10_000_000
+    seconds: float = 60.0
+    heap: int = 16_777_216
+    """Bytes of strings, formats being written included."""
+    output: int = 524_288
+    """Bytes of standard output, standard error and log together; the rest is cut off, and the run goes on."""
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    status: int
+    """acc at the halt; 124 after a fault by time, 125 after any other."""
+    output: bytes
+    error_output: bytes
+    """Ends in one line about the fault, if there was one."""
+    truncated: bool
+    fault: str
+    """`limit: heap (16777216)`, `divide by zero`, `cancelled`; empty if the program ended by itself."""
+
+
+def run(
+    program: Program,
+    arguments: Sequence[str],
+    host: Host,
+    limits: Limits,
+    cancelled: Callable[[], bool],
+) -> Outcome:
+    """Run `main` and return how it ended, whatever the program does.
+
+    `arguments` are the name of the program (of the module, for a verb) and what follows it, as in C's argv:
+    their count is on top of the data stack, then the name, then the rest in order. `cancelled` is asked every
+    few hundred instructions, from this thread; once it is true the run ends.
+    """
+    machine = Machine(program, host, limits, cancelled)
+    try:
+        machine.push_arguments(arguments)
+        machine.loop()
+    except Fault as fault:
+        return machine.faulted(fault)
+    return machine.outcome(machine.acc)
+
+
+class Machine:
+    """The state of one run, as instructions see it. Methods raise Fault."""
+
+    def __init__(self, program: Program, host: Host, limits: Limits, cancelled: Callable[[], bool]) -> None:
+        self.program = program
+        self.host = host
+        self.slots: list[int] = [0] * (REGISTERS + 1) + list(program.constants)
+        self.steps: list[Step] = list(program.steps)
+        self.position = 0
+        self.stack: list[int] = []
+        self.frames: list[tuple[int, list[int]]] = []
+        """For each open call, the position after it and the registers at it."""
+        self.tries: list[int] = []
+        """For each open `try`, how many calls were open before it."""
+        self.heap: list[bytes] = []
+        self.flags: set[bytes] = set()
+        self.rules: list[bytes] = []
+        self.pragmas: dict[bytes, bytes] = {}
+        self.properties = {
+            b"version": host.version.encode(),
+            b"runtime": b"%d" % RUNTIME,
+            b"protocol": b"%d" % PROTOCOL,
+        }
+        self.topic = b""
+        self.umask = 0o022
+        self.log_level = "debug"
+        self.errno = 0
+        self.output = bytearray()
+        self.error_output = bytearray()
+        self.errors = self.error_output
+        self._limits = limits
+        self._cancelled = cancelled
+        self._deadline = host.monotonic() + limits.seconds
+        self._heap_left = limits.heap
+        self._output_left = limits.output
+        self._truncated = False
+        self._labour = 0
+        self._formats: dict[bytes, tuple[formats.Part, ...]] = {}
+        self._facts: dict[bytes, bytes] | None = None
+        self._fact_names: list[bytes] = []
+
+    @property
+    def acc(self) -> int:
+        """The accumulator."""
+        return self.slots[ACC]
+
+    @acc.setter
+    def acc(self, value: int) -> None:
+        self.slots[ACC] = value
+
+    def push_arguments(self, arguments: Sequence[str]) -> None:
+        """Put the arguments of `main` on the data stack, their count on top."""
+        if len(arguments) >= DEPTH:
+            raise Fault(f"data stack overflow: {len(arguments)} arguments (expected at most {DEPTH - 1})")
+        self.stack = [self.keep(_bytes_of(text)) for text in reversed(arguments)]
+        self.stack.append(len(arguments))
+
+    def loop(self) -> None:
+        """Run step after step until the program halts. After a Fault, `position` is the step that raised."""
+        steps, slots, left = self.steps, self.slots, self._limits.instructions
+        position = 0
+        try:
+            while left > 0:
+                stretch = min(left, STRETCH)
+                for _ in repeat(None, stretch):
+                    position = steps[position](self, slots)
+                left -= stretch
+                self.poll()
+            raise Limit("instructions", self._limits.instructions)
+        except Halted:
+            return
+        finally:
+            self.position = position
+
+    def poll(self) -> None:
+        """Fault if the run was cancelled or has had its time."""
+        if self._cancelled():
+            raise Fault("cancelled")
+        if self.host.monotonic() >= self._deadline:
+            raise Limit("seconds", self._limits.seconds)
+
+    def labour(self, size: int) -> None:
+        """Note that an instruction goes through `size` bytes: time that no count of instructions shows."""
+        self._labour += size
+        if self._labour >= LABOUR:
+            self._labour = 0
+            self.poll()
+
+    def outcome(self, status: int, fault: str = "") -> Outcome:
+        """The end of the run."""
+        return Outcome(status, bytes(self.output), bytes(self.error_output), self._truncated, fault)
+
+    def faulted(self, fault: Fault) -> Outcome:
+        """The end of the run by a fault: one more line on standard error, which the limit of it lets pass."""
+        late = isinstance(fault, Limit) and fault.name == "seconds"
+        line = "killed: run time" if late else f"fault: {fault} at {self.program.place(self.position)}"
+        if self.error_output and not self.error_output.endswith(b"\n"):
+            self.error_output += b"\n"
+        self.error_output += line.encode(errors="replace") + b"\n"
+        return self.outcome(KILLED if late else FAULT, str(fault))
+
+    def text(self, address: int) -> bytes:
+        """The string at an address: on the heap, or in the image from there to the next NUL."""
+        if address & HEAP:
+            number = address & ~HEAP
+            if number < len(self.heap):
+                return self.heap[number]
+        else:
+            found = self.program.strings.get(address)
+            if found is not None:
+                return found
+            image = self.program.image
+            if self.program.table <= address < len(image):
+                end = image.index(0, address)
+                self.labour(end - address)
+                return image[address:end]
+        raise Fault(f"no string at 0x{address:08x}")
+
+    def keep(self, text: bytes) -> int:
+        """Put a string on the heap; its address."""
+        self.remember(text)
+        self.heap.append(text)
+        return HEAP | len(self.heap) - 1
+
+    def remember(self, text: bytes) -> None:
+        """Charge the heap for a string that the machine is about to keep."""
+        self._heap_left -= len(text) + OVERHEAD
+        if self._heap_left < 0:
+            raise self._heap_full()
+
+    def format(self, template: bytes) -> bytes:
+        """A format with its fields filled in, never longer than the heap that is left."""
+        parts = self._formats.get(template)
+        if parts is None:
+            self.labour(8 * len(template))
+            parts = formats.parse(template)
+            if len(self._formats) < _FORMATS_KEPT and len(template) <= _FORMAT_KEPT:
+                self._formats[template] = parts
+        room = self._heap_left
+        pieces = []
+        for part in parts:
+            piece = part if isinstance(part, bytes) else self._piece(part)
+            room -= len(piece)
+            if room < 0:
+                raise self._heap_full()
+            pieces.append(piece)
+        self.labour(self._heap_left - room)
+        return b"".join(pieces)
+
+    def _piece(self, part: formats.Topic | formats.Field) -> bytes:
+        if isinstance(part, formats.Topic):
+            return self.topic
+        value = self.slots[part.register]
+        return part.of_text(self.text(value)) if part.letter == b"s" else part.of_number(value)
+
+    def write(self, stream: bytearray, text: bytes) -> None:
+        """Append to `output` or `errors` as much as the limit of the output allows."""
+        stream += self._within_output(text)
+
+    def log(self, level: str, text: bytes) -> None:
+        """Have the host log a message; logs and output share one limit."""
+        if self._output_left <= OVERHEAD:
+            self._truncated = True
+            return
+        self._output_left -= OVERHEAD
+        self.host.log(level, self._within_output(text).decode(errors="replace"))
+
+    def _within_output(self, text: bytes) -> bytes:
+        if len(text) > self._output_left:
+            text = text[: self._output_left]
+            self._truncated = True
+        self._output_left -= len(text)
+        return text
+
+    def _heap_full(self) -> Limit:
+        return Limit("heap", self._limits.heap)
+
+    def set_pragma(self, name: bytes, value: bytes) -> None:
+        """Set a pragma; `test` and `trace` take effect at once."""
+        self.remember(name)
+        self.remember(value)
+        self.pragmas[name] = value
+        if name == b"test":
+            self.errors = self.output if value == b"on" else self.error_output
+        elif name == b"trace":
+            self.labour(LABOUR_OF_TRACING * len(self.steps))
+            self.steps[:] = self._traced() if value == b"on" else self.program.steps
+
+    def _traced(self) -> list[Step]:
+        steps = list(self.program.steps)
+        for position in range(len(self.program.instructions)):
+            steps[position] = self._traced_step(position, steps[position])
+        return steps
+
+    def _traced_step(self, position: int, step: Step) -> Step:
+        line = f"+ {self.program.spelling(position)}\n".encode()
+
+        def traced(machine: Machine, slots: list[int]) -> int:
+            machine.write(machine.errors, line)
+            return step(machine, slots)
+
+        return traced
+
+    @property
+    def facts(self) -> dict[bytes, bytes]:
+        """The host's facts, as they were when first asked for."""
+        if self._facts is None:
+            self._facts = {_bytes_of(name): _bytes_of(value) for name, value in self.host.facts().items()}
+        return self._facts
+
+    @property
+    def fact_names(self) -> list[bytes]:
+        """Their names, sorted."""
+        if not self._fact_names:
+            self._fact_names = sorted(self.facts)
+        return self._fact_names
+
+
+def _bytes_of(text: str) -> bytes:
+    """UTF-8; what the system could not decode becomes the bytes that it was."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogatepass")

@@ -1,0 +1,241 @@
+"""Every instruction of Pendulum, a row each (pendulum.md "Instructions"): the one place that has them.
+
+Assembler, verifier and effects all read it. A row without a handler is an instruction that this cw does not
+carry out: the assembler refuses it by name, the verifier where it stands.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from vm.ops import compare, facts, flow, logs, registers, rules, state, text
+from vm.program import ADDRESS, EMBED, LITERAL, REGISTER, Handler
+
+
+class Effect(IntEnum):
+    """What an instruction, or an image, does to the host; a worse one is greater."""
+
+    PURE = 0
+    READS = 1
+    WRITES = 2
+    EXECUTES = 3
+
+    @property
+    def word(self) -> str:
+        """As people write it: `pure`."""
+        return self.name.lower()
+
+
+PURE, READS, WRITES, EXECUTES = Effect
+
+
+class Opcode(NamedTuple):
+    """One row of the table."""
+
+    number: int
+    name: str
+    operands: tuple[str, ...]
+    """The forms that each may have, a letter each: r register, s string, n number, l label or offset,
+    f function, i identifier, e embedded text."""
+    effect: Effect
+    sentence: str
+    handler: Handler | None
+
+    @property
+    def usage(self) -> str:
+        """How it is written: `set %a (%b|<string>|<number>)`."""
+        words = [self.name]
+        for number, forms in enumerate(self.operands):
+            choices = "|".join(f"%{'ab'[number]}" if form == "r" else _WRITTEN[form] for form in forms)
+            words.append(f"({choices})" if len(forms) > 1 else choices)
+        return " ".join(words)
+
+
+_WRITTEN = {
+    "s": "<string>",
+    "n": "<number>",
+    "l": "<label>",
+    "f": "<function>",
+    "i": "<identifier>",
+    "e": "<string>",
+}
+
+
+def _row(
+    number: int, name: str, operands: str, effect: Effect, sentence: str, handler: Handler | None = None
+) -> Opcode:
+    forms = tuple(operand.replace("/", "") for operand in operands.split(", ")) if operands else ()
+    return Opcode(number, name, forms, effect, sentence, handler)
+
+
+# fmt: off
+TABLE: tuple[Opcode, ...] = (
+    _row(0x00, "noop", "", PURE, "Does nothing.", registers.noop),
+    _row(0x01, "push", "r/s/n", PURE, "Pushes a value on the data stack.", registers.push),
+    _row(0x02, "pop", "r", PURE, "Pops a value off the data stack.", registers.pop),
+    _row(0x03, "set", "r, r/s/n", PURE, "Copies operand 2 into the register.", registers.copy),
+    _row(0x04, "swap", "r, r", PURE, "Exchanges two different registers.", registers.swap),
+    _row(0x05, "acc", "r", PURE, "Copies acc into the register.", registers.acc),
+    _row(0x06, "pragma", "i, i/s/n", PURE, "Sets a pragma: test on, trace on, timeout N.", state.pragma),
+    _row(0x07, "property", "r/s, r", PURE, "A property, or else a pragma; acc 1 if neither.", state.lookup),
+    _row(0x08, "anno", "e", PURE, "Annotates the image.", registers.noop),
+    _row(0x09, "add", "r, r/n", PURE, "Adds operand 2 to the register.", registers.add),
+    _row(0x0a, "sub", "r, r/n", PURE, "Subtracts operand 2 from the register.", registers.sub),
+    _row(0x0b, "mult", "r, r/n", PURE, "Multiplies the register by operand 2.", registers.mult),
+    _row(0x0c, "div", "r, r/n", PURE, "Divides the register by operand 2.", registers.div),
+    _row(0x0d, "mod", "r, r/n", PURE, "Leaves the remainder of that division.", registers.mod),
+    _row(0x0e, "call", "f", PURE, "Calls a function.", flow.call),
+    _row(0x0f, "try", "f", PURE, "Calls a function as the place to which bail returns.", flow.attempt),
+    _row(0x10, "ret", "", PURE, "Returns; the first function's halts.", flow.ret),
+    _row(0x10, "retv", "r/s/n", PURE, "Sets acc and returns.", flow.retv),
+    _row(0x11, "bail", "r/n", PURE, "Sets acc and goes to after the innermost try, or halts.", flow.bail),
+    _row(0x12, "eq", "r/n, r/n", PURE, "acc 0 if operand 1 = operand 2.", compare.eq),
+    _row(0x13, "lt", "r/n, r/n", PURE, "acc 0 if operand 1 < operand 2.", compare.lt),
+    _row(0x14, "lte", "r/n, r/n", PURE, "acc 0 if operand 1 <= operand 2.", compare.lte),
+    _row(0x15, "gt", "r/n, r/n", PURE, "acc 0 if operand 1 > operand 2.", compare.gt),
+    _row(0x16, "gte", "r/n, r/n", PURE, "acc 0 if operand 1 >= operand 2.", compare.gte),
+    _row(0x17, "streq", "r/s, r/s", PURE, "acc 0 if the strings are equal.", compare.streq),
+    _row(0x18, "jmp", "l", PURE, "Jumps.", flow.jmp),
+    _row(0x19, "jz", "l", PURE, "Jumps if acc is 0.", flow.jz),
+    _row(0x1a, "jnz", "l", PURE, "Jumps if acc is not 0.", flow.jnz),
+    _row(0x1b, "string", "s/r, r", PURE, "Formats into a new string.", text.string),
+    _row(0x1c, "print", "r/s", PURE, "Formats to standard output.", text.write),
+    _row(0x1d, "error", "r/s", PURE, "Formats to standard error, with a newline.", text.error),
+    _row(0x1e, "perror", "r/s", PURE, "The same with what went wrong last: (ERRNO) MESSAGE.", text.perror),
+    _row(0x1f, "syslog", "r/i/s, r/s", PURE, "Logs a formatted message, at level operand 1.", logs.syslog),
+    _row(0x20, "flag", "r/s", PURE, "Sets a flag.", state.flag),
+    _row(0x21, "unflag", "r/s", PURE, "Clears a flag.", state.unflag),
+    _row(0x22, "flagged?", "r/s", PURE, "acc 0 if the flag is set.", state.flagged),
+    _row(0x23, "fs.stat", "r/s", READS, "Status of lstat."),
+    _row(0x24, "fs.type", "r/s, r", READS, "The type of a file, in words."),
+    _row(0x25, "fs.file?", "r/s", READS, "acc 0 if the path is a regular file."),
+    _row(0x26, "fs.symlink?", "r/s", READS, "acc 0 if the path is a symbolic link."),
+    _row(0x27, "fs.dir?", "r/s", READS, "acc 0 if the path is a directory."),
+    _row(0x28, "fs.chardev?", "r/s", READS, "acc 0 if the path is a character device."),
+    _row(0x29, "fs.blockdev?", "r/s", READS, "acc 0 if the path is a block device."),
+    _row(0x2a, "fs.fifo?", "r/s", READS, "acc 0 if the path is a FIFO pipe."),
+    _row(0x2b, "fs.socket?", "r/s", READS, "acc 0 if the path is a UNIX domain socket."),
+    _row(0x2c, "fs.readlink", "r/s, r", READS, "The target of a symbolic link."),
+    _row(0x2d, "fs.dev", "r/s, r", READS, "The device that a file is on."),
+    _row(0x2e, "fs.inode", "r/s, r", READS, "The inode of a file."),
+    _row(0x2f, "fs.mode", "r/s, r", READS, "The low 12 bits of a file's mode."),
+    _row(0x30, "fs.nlink", "r/s, r", READS, "How many links a file has."),
+    _row(0x31, "fs.uid", "r/s, r", READS, "The owner of a file."),
+    _row(0x32, "fs.gid", "r/s, r", READS, "The group of a file."),
+    _row(0x33, "fs.major", "r/s, r", READS, "The major number of a device."),
+    _row(0x34, "fs.minor", "r/s, r", READS, "The minor number of a device."),
+    _row(0x35, "fs.size", "r/s, r", READS, "The size of a file in bytes."),
+    _row(0x36, "fs.atime", "r/s, r", READS, "When a file was last read."),
+    _row(0x37, "fs.mtime", "r/s, r", READS, "When a file's contents last changed."),
+    _row(0x38, "fs.ctime", "r/s, r", READS, "When a file's inode last changed."),
+    _row(0x39, "fs.touch", "r/s", WRITES, "Creates a file if there is none."),
+    _row(0x3a, "fs.mkdir", "r/s", WRITES, "Creates a directory."),
+    _row(0x3b, "fs.link", "r/s, r/s", WRITES, "Makes operand 2 a hard link to file operand 1."),
+    _row(0x3c, "fs.symlink", "r/s, r/s", WRITES, "Makes operand 2 a symbolic link to operand 1."),
+    _row(0x3d, "fs.unlink", "r/s", WRITES, "Removes a file."),
+    _row(0x3e, "fs.rmdir", "r/s", WRITES, "Removes an empty directory."),
+    _row(0x3f, "fs.rename", "r/s, r/s", WRITES, "Renames operand 1 to operand 2."),
+    _row(0x40, "fs.copy", "r/s, r/s", WRITES, "Copies operand 1 to operand 2."),
+    _row(0x41, "fs.chown", "r/s, r/n", WRITES, "Sets the owner, never through a symbolic link."),
+    _row(0x42, "fs.chgrp", "r/s, r/n", WRITES, "Sets the group, never through a symbolic link."),
+    _row(0x43, "fs.chmod", "r/s, r/n", WRITES, "Sets the mode."),
+    _row(0x44, "fs.sha1", "r/s, r", READS, "SHA-1 of a file, in hexadecimal."),
+    _row(0x45, "fs.get", "r/s, r", READS, "A whole file as a string."),
+    _row(0x46, "fs.put", "r/s, r/s", WRITES, "Writes the string of operand 2 to a file."),
+    _row(0x47, "fs.opendir", "r/s, r", READS, "Opens a directory."),
+    _row(0x48, "fs.readdir", "r, r", READS, "The next entry, sorted; acc 1 at the end."),
+    _row(0x49, "fs.closedir", "r", READS, "Closes a directory."),
+    _row(0x4a, "authdb.open", "", READS, "Opens passwd, shadow, group and gshadow under pragma authdb.root."),
+    _row(0x4b, "authdb.save", "", WRITES, "Saves them, atomically and under the system's lock."),
+    _row(0x4c, "authdb.close", "", PURE, "Forgets them."),
+    _row(0x4d, "authdb.nextuid", "r/n, r", READS, "The lowest free user id from operand 1 on."),
+    _row(0x4e, "authdb.nextgid", "r/n, r", READS, "The lowest free group id from operand 1 on."),
+    _row(0x4f, "user.find", "r/s", PURE, "Finds a user."),
+    _row(0x50, "user.get", "r/s, r", PURE, "An attribute of the user found."),
+    _row(0x51, "user.set", "r/s, r/s/n", PURE, "Sets an attribute of the user found."),
+    _row(0x52, "user.new", "", PURE, "Begins a user."),
+    _row(0x53, "user.delete", "", PURE, "Deletes the user found."),
+    _row(0x54, "group.find", "r/s", PURE, "Finds a group."),
+    _row(0x55, "group.get", "r/s, r", PURE, "An attribute of the group found."),
+    _row(0x56, "group.set", "r/s, r/s/n", PURE, "Sets an attribute of the group found."),
+    _row(0x57, "group.new", "", PURE, "Begins a group."),
+    _row(0x58, "group.delete", "", PURE, "Deletes the group found."),
+    _row(0x59, "group.has?", "r/s, r/s", PURE, "acc 0 if user operand 2 is member or admin of the group."),
+    _row(0x5a, "group.join", "r/s, r/s", PURE, "Makes user operand 2 a member or admin of the group."),
+    _row(0x5b, "group.kick", "r/s, r/s", PURE, "Ends that."),
+    _row(0x5c, "augeas.init", "", READS, "Opens Augeas under pragma augeas.root."),
+    _row(0x5d, "augeas.done", "", READS, "Closes it."),
+    _row(0x5e, "augeas.perror", "r/s", READS, "Formats to standard error, with what Augeas says went wrong."),
+    _row(0x5f, "augeas.write", "", WRITES, "Writes what was changed."),
+    _row(0x60, "augeas.set", "r/s, r/s", WRITES, "Sets a node."),
+    _row(0x61, "augeas.get", "r/s, r", READS, "The value of a node."),
+    _row(0x62, "augeas.find", "r/s, r", READS, "The path of the one node that matches."),
+    _row(0x63, "augeas.remove", "r/s", WRITES, "Removes a node."),
+    _row(0x64, "env.get", "r/s, r", PURE, "A variable of the program's own environment."),
+    _row(0x65, "env.set", "r/s, r/s", PURE, "Sets one."),
+    _row(0x66, "env.unset", "r/s", PURE, "Removes one."),
+    _row(0x67, "localsys", "r/s, r", EXECUTES, "Runs cw localsys; its first line, acc its exit status."),
+    _row(0x68, "runas.uid", "r/n", PURE, "The user id for exec and system."),
+    _row(0x69, "runas.gid", "r/n", PURE, "The group id for exec and system."),
+    _row(0x6a, "exec", "r/s, r", EXECUTES, "Runs a command; its first line, acc its exit status."),
+    _row(0x6b, "dump", "", PURE, "Prints the machine's state.", state.dump),
+    _row(0x6c, "halt", "", PURE, "Stops.", flow.halt),
+    _row(0x6d, "acl", "s", PURE, "Adds an access rule.", rules.acl),
+    _row(0x6e, "show.acls", "", PURE, "Prints the access rules.", rules.show_acls),
+    _row(0x6f, "show.acl", "r/s", PURE, "Prints those for a user, or :group for a group.", rules.show_acl),
+    _row(0x70, "remote.live?", "", READS, "acc 0 if the policy master can be asked."),
+    _row(0x71, "remote.sha1", "r/s, r", READS, "SHA-1 of the policy master's copy of a file resource."),
+    _row(0x72, "remote.file", "r/s, r/s", WRITES, "Writes that copy to a file."),
+    _row(0x73, "topic", "r/s", PURE, "Sets %T.", text.topic),
+    _row(0x74, "umask", "r/n, r", PURE, "Sets the file mode creation mask; the one before.", state.umask),
+    _row(0x75, "loglevel", "r/s/i, r", PURE, "Sets the log level; the one before.", logs.loglevel),
+    _row(0x76, "geteuid", "r", PURE, "The effective user id.", state.geteuid),
+    _row(0x77, "getegid", "r", PURE, "The effective group id.", state.getegid),
+    _row(0x78, "runtime", "r", PURE, "The version of the instruction set.", state.runtime),
+    _row(0x79, "fs.mkparent", "r/s", WRITES, "Creates missing parents like the nearest that exists."),
+    _row(0x7a, "augeas.exists?", "r/s", READS, "acc 0 if exactly one node matches."),
+    _row(0x7b, "sha1", "r/s, r", PURE, "SHA-1 of a string, in hexadecimal.", text.sha1),
+    _row(0x7c, "system", "r/s", EXECUTES, "Formats and runs a command, output to ours; acc its exit status."),
+    _row(0xe0, "fact.get", "r/s, r", READS, "The value of a fact; acc 1 if there is none.", facts.get),
+    _row(0xe1, "fact.next", "r/s, r", READS, "The next fact's name; acc 1 at the end.", facts.following),
+)
+# fmt: on
+
+BY_NAME = {opcode.name: opcode for opcode in TABLE}
+
+BY_NUMBER: dict[int, tuple[Opcode, ...]] = {}
+for _opcode in TABLE:
+    BY_NUMBER[_opcode.number] = (*BY_NUMBER.get(_opcode.number, ()), _opcode)
+
+
+class Form(NamedTuple):
+    """An opcode with the operand types that an image may give it."""
+
+    opcode: Opcode
+    types: tuple[int, ...]
+    code: tuple[bool, ...]
+    """For each operand whether it is the address of an instruction."""
+
+
+_TYPES = {"r": REGISTER, "n": LITERAL, "s": ADDRESS, "i": ADDRESS, "l": ADDRESS, "f": ADDRESS}
+
+
+def _forms(opcode: Opcode) -> list[Form]:
+    if opcode.operands == ("e",):
+        return [Form(opcode, (LITERAL, EMBED), (False, False))]
+    types: list[tuple[int, ...]] = [()]
+    for forms in opcode.operands:
+        choices = dict.fromkeys(_TYPES[form] for form in forms)
+        types = [(*before, choice) for before in types for choice in choices]
+    code = tuple(forms in {"l", "f"} for forms in opcode.operands)
+    return [Form(opcode, choice, code) for choice in types]
+
+
+def _word(form: Form) -> int:
+    first, second = (*form.types, 0, 0)[:2]
+    return form.opcode.number << 8 | first << 4 | second
+
+
+FORMS = {_word(form): form for opcode in TABLE for form in _forms(opcode)}
+"""The first two bytes of an instruction, as a number, to what it is: all that is legal."""

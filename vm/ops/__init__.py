@@ -1,0 +1,1 @@
+"""The instructions, one module a family; vm.opcodes says which is which."""

@@ -1,0 +1,47 @@
+"""Access rules that a program brings, and showing them after those that the host has in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vm.faults import Fault
+from vm.machine import Machine
+from vm.ops.build import TEXT, takes
+
+
+@takes(TEXT)
+def acl(machine: Machine, text: bytes) -> None:
+    """Add an access rule, kept with single spaces before its pattern."""
+    words = text.split(None, 2)
+    if len(words) < 3 or words[0] not in {b"allow", b"deny"}:
+        shown = text[:64].decode(errors="replace")
+        raise Fault(f"not an access rule: {shown!r} (expected: allow|deny USER|%GROUP|ALL PATTERN)")
+    line = b" ".join(words).rstrip()
+    machine.remember(line)
+    machine.rules.append(line)
+    machine.acc = 0
+
+
+@takes()
+def show_acls(machine: Machine) -> None:
+    """Print every rule, one a line."""
+    for line in _lines(machine):
+        machine.write(machine.output, line + b"\n")
+
+
+@takes(TEXT)
+def show_acl(machine: Machine, whom: bytes) -> None:
+    """Print the rules about a user, or about a group written `:group`; those about ALL are about both."""
+    subject = b"%" + whom[1:] if whom.startswith(b":") else whom
+    for line in _lines(machine):
+        if set(line.split(None, 2)[1:2]) & {subject, b"ALL"}:
+            machine.write(machine.output, line + b"\n")
+
+
+def _lines(machine: Machine) -> Iterator[bytes]:
+    for line in machine.host.acls():
+        machine.labour(len(line))
+        yield line.encode(errors="replace")
+    for kept in machine.rules:
+        machine.labour(len(kept))
+        yield kept

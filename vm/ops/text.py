@@ -1,0 +1,48 @@
+"""Strings made, hashed and written: formats are those of vm.formats."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha1 as sha1_of
+
+from vm.machine import Machine
+from vm.ops.build import INTO, TEXT, takes
+
+
+@takes(TEXT, INTO)
+def string(machine: Machine, template: bytes) -> int:
+    """Format into a new string."""
+    return machine.keep(machine.format(template))
+
+
+@takes(TEXT)
+def write(machine: Machine, template: bytes) -> None:
+    """Format to standard output."""
+    machine.write(machine.output, machine.format(template))
+
+
+@takes(TEXT)
+def error(machine: Machine, template: bytes) -> None:
+    """Format to standard error, with a newline."""
+    machine.write(machine.errors, machine.format(template) + b"\n")
+
+
+@takes(TEXT)
+def perror(machine: Machine, template: bytes) -> None:
+    """The same, with what went wrong last."""
+    reason = f": ({machine.errno}) {os.strerror(machine.errno)}\n"
+    machine.write(machine.errors, machine.format(template) + reason.encode())
+
+
+@takes(TEXT)
+def topic(machine: Machine, text: bytes) -> None:
+    """Set what %T stands for."""
+    machine.topic = text
+
+
+@takes(TEXT, INTO)
+def sha1(machine: Machine, text: bytes) -> int:
+    """SHA-1 of a string, in hexadecimal."""
+    machine.labour(8 * len(text))
+    machine.acc = 0
+    return machine.keep(sha1_of(text, usedforsecurity=False).hexdigest().encode())
