@@ -1,0 +1,198 @@
+"""An agent's way to a broker: connect, prove oneself, say HELLO; and how long to wait before trying again."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import trio
+
+from errors import CwError
+from mesh import session
+from mesh.messages import Error, Hello, Message, Side, Welcome, decode, encode, kind_of
+from wire.handshake import Initiator
+from wire.transport import Transport
+
+READ = 65536
+"""Bytes asked of the socket at once, and sent at once under one deadline."""
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+"""Seconds: the first and the last bound of the pause before another attempt."""
+
+_NOT_OUR_BROKER = "in the handshake: it is no broker, or not the one whose key is agent.broker_key"
+
+
+class DialError(CwError):
+    """The broker cannot be reached."""
+
+    status = 4
+
+
+class LinkBroken(DialError):
+    """The connection to the broker broke."""
+
+
+class TurnedAway(DialError):
+    """The broker answered HELLO with an ERROR; `code` is its word for why (protocol.md "Messages")."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def pauses(random: Callable[[], float]) -> Iterator[float]:
+    """Seconds to wait before each attempt that follows a failure, for ever.
+
+    Full jitter: the bound doubles and the pause is anywhere below it, so that agents that lost a broker
+    together do not come back together. `random` gives numbers from 0 to 1.
+    """
+    bound = FIRST_PAUSE
+    while True:
+        yield random() * bound
+        bound = min(2 * bound, LONGEST_PAUSE)
+
+
+class Link:
+    """One encrypted connection: whole messages in and out, in the turns that the session's table allows.
+
+    `patience` is how many seconds the peer may say nothing, or take to accept `READ` bytes.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, transport: Transport, patience: float) -> None:
+        self.patience = patience
+        self._stream = stream
+        self._transport = transport
+        self._state = session.State.AGENT_HELLO
+        self._turn = trio.Lock()
+        self._arrived: deque[bytes] = deque()
+
+    def arrived(self, messages: list[bytes]) -> None:
+        """Take messages that came before anyone called `receive`."""
+        self._arrived += messages
+
+    async def send(self, message: Message, serial: int = 0) -> None:
+        """Seal and send one message; any number of tasks may.
+
+        Raises LinkBroken if the peer is gone or accepts nothing for so long, WireError if it is not our turn.
+        """
+        raw = encode(message, serial)
+        async with self._turn:
+            self._state = session.advance(self._state, Side.AGENT, kind_of(raw))
+            sealed = memoryview(self._transport.seal(raw))
+            for begin in range(0, len(sealed), READ):
+                await self._send_piece(sealed[begin : begin + READ])
+
+    async def _send_piece(self, piece: memoryview) -> None:
+        try:
+            with trio.fail_after(self.patience):
+                await self._stream.send_all(piece)
+        except trio.TooSlowError as error:
+            raise LinkBroken(f"nothing more was accepted for {self.patience:g} s") from error
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise LinkBroken("the connection broke") from error
+
+    async def receive(self) -> tuple[int, Message]:
+        """The next message and its serial. LinkBroken when there is none; WireError for one not allowed."""
+        await trio.lowlevel.checkpoint()
+        while not self._arrived:
+            self._arrived += self._transport.open(await self._read())
+        raw = self._arrived.popleft()
+        serial, message = decode(Side.BROKER, raw)
+        self._state = session.advance(self._state, Side.BROKER, kind_of(raw))
+        return serial, message
+
+    async def _read(self) -> bytes:
+        try:
+            with trio.fail_after(self.patience):
+                received = await self._stream.receive_some(READ)
+        except trio.TooSlowError as error:
+            raise LinkBroken(f"nothing was heard for {self.patience:g} s") from error
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise LinkBroken("the connection broke") from error
+        if not received:
+            raise LinkBroken("the broker closed the connection")
+        return bytes(received)
+
+    async def aclose(self) -> None:
+        """Close the connection without waiting for the peer."""
+        await trio.aclose_forcefully(self._stream)
+
+
+class Joined(NamedTuple):
+    """A session that the broker has accepted; `at` is our own milliseconds when its HELLO came."""
+
+    link: Link
+    welcome: Welcome
+    at: int
+
+
+async def connect(host: str, port: int) -> trio.SocketStream:
+    """A TCP connection, the name resolved anew. Raises DialError."""
+    try:
+        return await trio.open_tcp_stream(host, port)
+    except OSError as error:
+        raise DialError(f"cannot connect: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    """Why no connection came about; where several addresses were tried, why the first of them failed."""
+    attempts = error.__cause__
+    if isinstance(attempts, BaseExceptionGroup):
+        attempts = attempts.exceptions[0]
+    first = attempts if isinstance(attempts, OSError) else error
+    if isinstance(first, socket.gaierror) or not first.errno:
+        return first.strerror or str(first)
+    return os.strerror(first.errno)
+
+
+async def shake_hands(stream: trio.abc.Stream, initiator: Initiator, patience: float) -> Link:
+    """Noise over `stream`. LinkBroken or WireError if the other end is not the broker whose key we hold."""
+    try:
+        await stream.send_all(initiator.first())
+        while True:
+            received = await stream.receive_some(READ)
+            if not received:
+                raise LinkBroken(f"closed {_NOT_OUR_BROKER}")
+            if (done := initiator.feed(bytes(received))) is not None:
+                break
+    except trio.BrokenResourceError as error:
+        raise LinkBroken(f"the connection broke {_NOT_OUR_BROKER}") from error
+    established, early = done
+    link = Link(stream, established.transport, patience)
+    link.arrived(early)
+    return link
+
+
+async def say_hello(link: Link, hello: Hello, clock: Callable[[], int]) -> Joined:
+    """Exchange HELLO; `clock` gives our own milliseconds. Raises TurnedAway, LinkBroken or WireError."""
+    await link.send(hello)
+    _, answer = await link.receive()
+    at = clock()
+    if isinstance(answer, Error):
+        raise TurnedAway(answer.code, answer.sentence)
+    if not isinstance(answer, Welcome):
+        raise LinkBroken("the broker did not say HELLO")
+    return Joined(link, answer, at)
+
+
+async def join(
+    address: tuple[str, int], initiator: Initiator, hello: Hello, clock: Callable[[], int], deadline: float
+) -> Joined:
+    """A session with the broker at `address`, or DialError or WireError within `deadline` seconds."""
+    stream: trio.SocketStream | None = None
+    joined: Joined | None = None
+    try:
+        with trio.fail_after(deadline):
+            stream = await connect(*address)
+            link = await shake_hands(stream, initiator, deadline)
+            joined = await say_hello(link, hello, clock)
+    except trio.TooSlowError as error:
+        what = "cannot connect" if stream is None else "connected, but no broker answered"
+        raise DialError(f"{what} within {deadline:g} s") from error
+    finally:
+        if stream is not None and joined is None:
+            await trio.aclose_forcefully(stream)
+    return joined

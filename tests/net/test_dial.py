@@ -1,0 +1,315 @@
+"""An agent's way to a broker, against a broker made of the responder's half of the handshake."""
+
+import socket
+from typing import NoReturn
+
+import pytest
+import trio
+import trio.testing
+
+from mesh.messages import (
+    Error,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    Result,
+    Side,
+    Welcome,
+    decode,
+    encode,
+)
+from net.dial import (
+    LONGEST_PAUSE,
+    READ,
+    DialError,
+    Link,
+    LinkBroken,
+    TurnedAway,
+    join,
+    pauses,
+    say_hello,
+    shake_hands,
+)
+from wire.errors import WireError
+from wire.handshake import Initiator, Peer, Responder
+from wire.noise import key_pair
+from wire.transport import Transport
+
+BROKER = key_pair(b"b" * 32)
+AGENT = key_pair(b"a" * 32)
+HELLO = Hello(1, "0.1.0", "web01.example.com", "6f1c1d3e-0000-4000-8000-000000000001")
+WELCOME = Welcome(1, "0.1.0", 10_000, 5_000)
+
+
+def initiator(broker_key: bytes = BROKER.public) -> Initiator:
+    return Initiator(Peer.AGENT, broker_key, b"e" * 32, AGENT)
+
+
+class Broker:
+    """The other end of a stream: shakes hands, then says what it is told to."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self.transport: Transport | None = None
+        self.heard: list[Message] = []
+
+    async def shake_hands(self) -> None:
+        responder = Responder(BROKER, b"f" * 32)
+        while (done := responder.feed(bytes(await self.stream.receive_some()))) is None:
+            pass
+        reply, established, _ = done
+        assert established.remote_static == AGENT.public
+        self.transport = established.transport
+        await self.stream.send_all(reply)
+
+    async def hear(self) -> Message:
+        assert self.transport is not None
+        while not self.heard:
+            received = bytes(await self.stream.receive_some(READ))
+            assert received
+            self.heard += [decode(Side.AGENT, raw)[1] for raw in self.transport.open(received)]
+        return self.heard.pop(0)
+
+    def sealed(self, *messages: Message) -> bytes:
+        assert self.transport is not None
+        return b"".join(self.transport.seal(encode(message)) for message in messages)
+
+    async def say(self, *messages: Message) -> None:
+        await self.stream.send_all(self.sealed(*messages))
+
+
+async def greeted() -> tuple[Link, Broker]:
+    """A link whose HELLO has been exchanged."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    broker = Broker(theirs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(broker.shake_hands)
+        link = await shake_hands(ours, initiator(), 10)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(broker.say, WELCOME)
+        joined = await say_hello(link, HELLO, lambda: 77)
+    assert await broker.hear() == HELLO
+    assert joined == (link, WELCOME, 77)
+    return link, broker
+
+
+async def test_messages_pass_both_ways(autojump_clock: trio.testing.MockClock) -> None:
+    link, broker = await greeted()
+    await broker.say(Ping(9))
+    assert await link.receive() == (0, Ping(9))
+    await link.send(Pong(9))
+    assert await broker.hear() == Pong(9)
+
+
+async def test_several_messages_in_one_piece(autojump_clock: trio.testing.MockClock) -> None:
+    link, broker = await greeted()
+    await broker.say(*[Ping(number) for number in range(5)])
+    assert [await link.receive() for _ in range(5)] == [(0, Ping(number)) for number in range(5)]
+
+
+async def test_a_message_that_came_with_hello_is_not_lost(autojump_clock: trio.testing.MockClock) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    broker = Broker(theirs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(broker.shake_hands)
+        link = await shake_hands(ours, initiator(), 10)
+    await broker.say(WELCOME, Ping(1))
+    joined = await say_hello(link, HELLO, lambda: 0)
+    assert await joined.link.receive() == (0, Ping(1))
+
+
+async def test_every_byte_alone(autojump_clock: trio.testing.MockClock) -> None:
+    link, broker = await greeted()
+    sealed = broker.sealed(Ping(3))
+
+    async def drip() -> None:
+        for byte in sealed:
+            await broker.stream.send_all(bytes([byte]))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drip)
+        assert await link.receive() == (0, Ping(3))
+
+
+async def test_many_tasks_send_at_once_and_each_message_arrives_whole(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link, broker = await greeted()
+    large = [Result(status, bytes(200_000), b"", False, 0) for status in range(5)]
+    async with trio.open_nursery() as nursery:
+        for result in large:
+            nursery.start_soon(link.send, result, result.status + 1)
+        heard = [await broker.hear() for _ in large]
+    assert all(result in heard for result in large)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(Error("untrusted", "unknown key"), "untrusted"), (Error("version", "too old"), "version")],
+)
+async def test_an_error_instead_of_hello(
+    error: Error, code: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    broker = Broker(theirs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(broker.shake_hands)
+        link = await shake_hands(ours, initiator(), 10)
+    await broker.say(error)
+    with pytest.raises(TurnedAway, match=error.sentence) as raised:
+        await say_hello(link, HELLO, lambda: 0)
+    assert raised.value.code == code
+
+
+async def test_another_broker_than_the_one_with_the_key(autojump_clock: trio.testing.MockClock) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+
+    async def imposter() -> None:
+        with pytest.raises(WireError):
+            Responder(BROKER, b"f" * 32).feed(bytes(await theirs.receive_some()))
+        await theirs.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(imposter)
+        with pytest.raises(LinkBroken, match="broker_key"):
+            await shake_hands(ours, initiator(key_pair(b"x" * 32).public), 10)
+
+
+async def test_something_that_is_no_broker(autojump_clock: trio.testing.MockClock) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    await theirs.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(WireError):
+        await shake_hands(ours, initiator(), 10)
+
+
+async def test_silence_ends_a_session_and_a_heartbeat_prolongs_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link, broker = await greeted()
+    link.patience = 25
+
+    async def beat_once() -> None:
+        await trio.sleep(20)
+        await broker.say(Ping(1))
+
+    begun = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beat_once)
+        assert await link.receive() == (0, Ping(1))
+    with pytest.raises(LinkBroken, match="nothing was heard for 25 s"):
+        await link.receive()
+    assert trio.current_time() - begun == pytest.approx(45)
+
+
+async def test_a_peer_that_accepts_nothing_ends_a_session(autojump_clock: trio.testing.MockClock) -> None:
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    broker = Broker(theirs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(broker.shake_hands)
+        link = await shake_hands(ours, initiator(), 10)
+    begun = trio.current_time()
+    with pytest.raises(LinkBroken, match="nothing more was accepted for 10 s"):
+        await link.send(HELLO)
+    assert trio.current_time() - begun == pytest.approx(10)
+
+
+async def test_the_broker_closes(autojump_clock: trio.testing.MockClock) -> None:
+    link, broker = await greeted()
+    await broker.stream.aclose()
+    with pytest.raises(LinkBroken, match="closed"):
+        await link.receive()
+    with pytest.raises(LinkBroken, match="broke"):
+        await link.send(Pong(1))
+
+
+async def test_closing_wakes_whoever_reads(autojump_clock: trio.testing.MockClock) -> None:
+    link, _ = await greeted()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.aclose)
+        with pytest.raises(LinkBroken):
+            await link.receive()
+
+
+async def test_out_of_turn(autojump_clock: trio.testing.MockClock) -> None:
+    link, broker = await greeted()
+    with pytest.raises(WireError, match="HELLO"):
+        await link.send(HELLO)
+    await broker.say(WELCOME)
+    with pytest.raises(WireError, match="HELLO"):
+        await link.receive()
+
+
+async def test_a_bit_that_flipped_on_the_way(autojump_clock: trio.testing.MockClock) -> None:
+    link, broker = await greeted()
+    sealed = bytearray(broker.sealed(Ping(1)))
+    sealed[-1] ^= 1
+    await broker.stream.send_all(bytes(sealed))
+    with pytest.raises(WireError):
+        await link.receive()
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 1.0])
+def test_pauses_double_up_to_a_bound_and_go_on_for_ever(drawn: float) -> None:
+    waits = pauses(lambda: drawn)
+    bounds = [1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
+    assert [next(waits) for _ in bounds] == [drawn * bound for bound in bounds]
+
+
+async def test_join_over_tcp() -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        broker = Broker(stream)
+        await broker.shake_hands()
+        assert await broker.hear() == HELLO
+        await broker.say(WELCOME, Ping(1))
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        port = listeners[0].socket.getsockname()[1]
+        joined = await join(("127.0.0.1", port), initiator(), HELLO, lambda: 3, 10)
+        assert joined.welcome == WELCOME
+        assert await joined.link.receive() == (0, Ping(1))
+        await joined.link.aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def test_nobody_listens() -> None:
+    with trio.socket.socket() as taken:
+        await taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(DialError, match="cannot connect: Connection refused"):
+            await join(("127.0.0.1", port), initiator(), HELLO, lambda: 0, 10)
+
+
+class Resolver(trio.abc.HostnameResolver):
+    """Knows nobody, and counts who asks."""
+
+    asked = 0
+
+    async def getaddrinfo(self, *_: object) -> NoReturn:
+        self.asked += 1
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def getnameinfo(self, *_: object) -> NoReturn:
+        raise NotImplementedError
+
+
+async def test_a_name_is_resolved_at_each_attempt() -> None:
+    resolver = Resolver()
+    trio.socket.set_custom_hostname_resolver(resolver)
+    for _ in range(2):
+        with pytest.raises(DialError, match="cannot connect: Name or service not known"):
+            await join(("broker.example.com", 1), initiator(), HELLO, lambda: 0, 10)
+    assert resolver.asked == 2
+
+
+async def test_someone_who_says_nothing_is_given_up_at_the_deadline() -> None:
+    async def say_nothing(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, say_nothing, 0)
+        port = listeners[0].socket.getsockname()[1]
+        with pytest.raises(DialError, match=r"no broker answered within 0\.05 s"):
+            await join(("127.0.0.1", port), initiator(), HELLO, lambda: 0, 0.05)
+        nursery.cancel_scope.cancel()
