@@ -33,9 +33,9 @@ NOEXEC_SEAL = 0x0008
 class Archive:
     """Finder and loader of all that one archive has for one Python on one kind of machine.
 
-    `descriptor` is open on the archive; `root` is the path under which members seem to be, for show. `members`
-    has each one's offset, its stored size and whether it is deflated; `modules` and `natives` say which member
-    a module is. Members are named as a package sees them: its code and what is beside it in one folder.
+    `descriptor` is open on the archive; `root` is the path under which members seem to be, for show.
+    `members` has each one's offset, stored size and whether it is deflated; `modules` and `natives` say which
+    member a module is. Members are named as a package sees them: code and what is beside it in one folder.
     """
 
     def __init__(
@@ -123,10 +123,10 @@ def in_memory(member: str, contents: bytes) -> int:
 
 
 def in_cache(member: str, contents: bytes, refusal: OSError) -> int:
-    """A file of the user's own with these contents, made where it is missing: for hosts that refuse the other.
+    """A file of the user's own with these contents, made where it is missing; for want of the other.
 
-    It is in the user's directory as the password database has it, whatever HOME says. What is opened is what is
-    checked and what is mapped: this user's file, that nobody else may write, with exactly these contents.
+    It is in the user's directory as the password database has it, whatever HOME says. What is opened is what
+    is checked and what is mapped: this user's file, that nobody else may write, with exactly these contents.
     """
     import hashlib
 

@@ -2,9 +2,9 @@
 
     python -IB tools/onefile/build.py CHECKOUT WHEELS FILE
 
-The file has byte code for the Python that runs this and shared objects for this machine, for which the wheels
-must be. It is written beside FILE and renamed to it, so whatever runs from FILE goes on running. The same input
-gives the same layout: members in order, one date, one mode.
+The file has byte code for the Python that runs this and shared objects for this machine, for which the
+wheels must be. It is written beside FILE and renamed to it, so whatever runs from FILE goes on running. The
+same input gives the same layout: members in order, one date, one mode.
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
 """Start cw from its one file, or say in one sentence why this Python cannot.
 
-This becomes the file's __main__.py. Any Python since 2.7 must be able to read it (so no annotations here); all
-that comes after it is byte code of the one that runs it.
+This becomes the file's __main__.py. Any Python since 2.7 must be able to read it (so no annotations here);
+all that comes after it is byte code of the one that runs it.
 """
 
 import marshal

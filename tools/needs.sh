@@ -1,0 +1,40 @@
+#!/bin/sh
+# Sees that this host has what building and testing need. As root on Debian it installs what is missing;
+# elsewhere it names what is missing in one line and stops.
+: "${PYTHON:=python3}"
+
+look() {
+    missing=
+    need python3         "$PYTHON" -c ''
+    need python3-venv    "$PYTHON" -c 'import ensurepip, venv'
+    need passwd          command -v useradd    # tests make a user to ask PAM about
+    need libpam-modules  pam_unix
+    need util-linux      command -v unshare    # tests mount things read-only, for themselves alone
+}
+
+# need DEBIAN-PACKAGE COMMAND…   it is missing unless the command succeeds
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+pam_unix() {
+    find /lib /usr/lib -name pam_unix.so 2>/dev/null | grep -q .
+}
+
+look
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
+    echo "installing:$missing"
+    # shellcheck disable=SC2086 # names of packages, one word each
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing; } </dev/null >&2
+    look
+fi
+if [ -n "$missing" ]; then
+    echo "missing on this host, please install (names as in Debian):$missing" >&2
+    exit 1
+fi
+if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "cw needs Python 3.11 or later, and $PYTHON is older: make PYTHON=… names another" >&2
+    exit 1
+fi
