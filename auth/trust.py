@@ -41,6 +41,10 @@ class Trust:
         """The names that a public key (hex digits) is listed for, in order; none if it is not trusted."""
         return self._names.get(public.lower(), ())
 
+    def keys_of(self, name: str) -> tuple[str, ...]:
+        """The public keys (hex digits) that are listed for a name."""
+        return tuple(public for public, names in self._names.items() if name in names)
+
     def __len__(self) -> int:
         """How many keys are trusted."""
         return len(self._names)

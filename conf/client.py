@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conf.document import Document, defaults, from_file, from_overrides, merged, unfit, unknown
-from conf.kinds import ADDRESS, BROKER_KEY, OPTIONAL_PATH, USER, Key, seconds
+from conf.kinds import ADDRESS, BROKER_KEY, OPTIONAL_PATH, USER, Key, seconds, title
 
 FILE = Path("/etc/clockwork/cw.toml")
 OWN_FILE = "~/.clockwork/cw.toml"
+
+TITLE = title("cw.toml: the client (cw ping, cw show and so on)")
 
 KEYS = (
     Key("mesh", "broker", "127.0.0.1:2315", ADDRESS, "The broker that commands go to."),

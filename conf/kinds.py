@@ -205,6 +205,14 @@ def escaped(text: str) -> str:
     return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
 
 
+def title(what: str) -> str:
+    """The first lines of a configuration file."""
+    return (
+        f"# {what}. TOML; keys that are comments show their defaults.\n"
+        f"# Relative paths start from this file's directory; sizes are bytes, times seconds."
+    )
+
+
 def shown(value: object) -> str:
     """A TOML value for the end of an error: one line of at most 80 characters, harmless on a terminal."""
     if isinstance(value, bool):

@@ -22,6 +22,7 @@ from conf.kinds import (
     Kind,
     choice,
     seconds,
+    title,
     whole,
 )
 
@@ -191,6 +192,9 @@ class Conf:
     """What the configurations of all roles have: `origins` says where each `section.key` came from."""
 
     FILE: ClassVar[Path]
+    """Where the configuration is unless told otherwise."""
+    TITLE: ClassVar[str]
+    """The first lines of a file for users."""
     origins: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
 
 
@@ -199,6 +203,7 @@ class MeshdConf(Conf):
     """meshd.toml."""
 
     FILE: ClassVar[Path] = Path("/etc/clockwork/meshd.toml")
+    TITLE: ClassVar[str] = title("meshd.toml: the broker (cw meshd)")
     broker: Broker = attrs.field(factory=Broker)
     auth: MeshdAuth = attrs.field(factory=MeshdAuth)
     acl: MeshdAcl = attrs.field(factory=MeshdAcl)
@@ -212,6 +217,7 @@ class CogdConf(Conf):
     """cogd.toml."""
 
     FILE: ClassVar[Path] = Path("/etc/clockwork/cogd.toml")
+    TITLE: ClassVar[str] = title("cogd.toml: the agent of a node (cw cogd)")
     agent: Agent = attrs.field(factory=Agent)
     acl: CogdAcl = attrs.field(factory=CogdAcl)
     audit: CogdAudit = attrs.field(factory=CogdAudit)
