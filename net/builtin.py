@@ -123,7 +123,7 @@ def node_uuid(state_dir: Path) -> str:
             _make_uuid(path)
         text = _read(path).decode("ascii", "replace").strip()
     except OSError as error:
-        raise NodeError(f"{path}: {error.strerror}") from error
+        raise NodeError(f"{error.filename or path}: {error.strerror}") from error
     try:
         known = uuid.UUID(text)
     except ValueError:

@@ -18,10 +18,10 @@ from roles.arguments import Parser
 from roles.log import Log
 
 EXAMPLES = """\
-  cw fact                                  every fact, sorted
-  cw fact sys.fqdn lsb.distro.codename     these two
-  cw fact -c site/cogd.toml                with another agent's gatherers and static facts
-  cw fact --set 'facts.gatherers=""'       without running any gatherer
+  cw fact                               every fact, sorted
+  cw fact sys.fqdn lsb.distro.codename  these two
+  cw fact -c site/cogd.toml             those of another agent
+  cw fact --set 'facts.gatherers=""'    without running any gatherer
 """
 
 UNKNOWN = 1
