@@ -174,7 +174,7 @@ class Handshake:
         self._failed = False
         self._state = _Symmetric(pattern.name)
         self._state.mix_hash(prologue)
-        responder_key = self._theirs.get("s") if initiator else self._own["s"].public
+        responder_key = self._theirs.get("s") if initiator else self._own_key("s").public
         if responder_key is None:
             raise HandshakeError("the handshake needs the responder's public key")
         self._state.mix_hash(responder_key)
