@@ -74,7 +74,7 @@ def run(words: list[str]) -> int:
         case ["--help" | "-h", *_]:
             print(usage())
             return 0
-        case [name, *_] if name in VERBS:
+        case [name, *_] if name in VERBS or name.startswith("-"):  # the client's options go anywhere
             module, arguments = CLIENT, words
         case [name, *arguments] if name in ROLES:
             module = ROLES[name][0]
