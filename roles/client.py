@@ -1,0 +1,256 @@
+"""`cw ping` and every other command to nodes: asks a broker once, and prints what the nodes answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from auth.keys import KeyFile, broker_key
+from conf.client import ClientConf, load
+from errors import CwError
+from mesh.command import GRAMMAR, canonical, split_shell
+from mesh.command import parse as parse_command
+from mesh.hearing import Hearing
+from mesh.messages import VERSION, Auth, Bye, Cancel, KeyAuth, MessageError, NoAuth, Pong, Request, encode
+from mesh.printing import FORMATS, Answer, error_lines, exit_status, harmless, summary
+from net.channel import Channel, Late, dial
+from roles.credentials import chosen_key, password, user_name
+from roles.interrupts import INTERRUPTED, Interrupts
+from roles.options import Asked, UsageError, parse, usage
+
+GRACE = 2.0
+"""Seconds beyond its own deadline that a broker has to say how the request ended."""
+
+AFTER_CANCEL = 3.0
+"""Seconds that the nodes have to end, and the broker to say so, after Ctrl-C."""
+
+FAREWELL = 0.5
+"""Seconds in which a BYE must go out."""
+
+
+class RequestTooLong(CwError):
+    """The request cannot be sent."""
+
+
+class Checked(NamedTuple):
+    """A command line that makes sense, with all that it takes to ask: nothing was sent yet.
+
+    `request` has no authentication yet; `key` is None where a password has to be asked for.
+    """
+
+    asked: Asked
+    conf: ClientConf
+    broker_key: bytes
+    key: KeyFile | None
+    request: Request
+
+
+def main(argv: Sequence[str]) -> int:
+    """Ask, and print the answers; the exit status is one of mesh.md's table. Raises CwError."""
+    asked = parse(argv)
+    if asked.wants == "version":
+        from conf.version import VERSION as OURS
+
+        print(f"cw {OURS}")
+        return 0
+    if asked.wants == "help":
+        print(usage([verb.usage for verb in GRAMMAR]))
+        return 0
+    checked = check(asked)
+    if asked.noop:
+        print(intention(checked))
+        return 0
+    request = checked.request._replace(auth=_proof(checked.key))
+    _encoded(request)
+    with dial(checked.conf.broker, checked.broker_key, request.timeout / 1000) as channel:
+        if checked.key:
+            from auth.signing import sign
+
+            request = sign(request, checked.key, channel.hash)
+        if asked.verbose:
+            _remark(f"connected to {channel.peer}")
+        with Interrupts() as interrupts:
+            return Conversation(channel, request, asked, interrupts).held()
+
+
+def check(asked: Asked) -> Checked:
+    """Everything that can be known to be wrong without a broker, found out. Raises CwError, status 2."""
+    words = parse_command(_command_words(asked.words)).words
+    if asked.filters:
+        from mesh.filters import parse as parse_filter
+        from net.bounded import bounded
+
+        for text in asked.filters:
+            parse_filter(text, bounded)
+    conf = load(Path(asked.config) if asked.config else None, asked.set)
+    timeout = conf.timeout if asked.timeout is None else asked.timeout
+    request = Request(
+        version=VERSION,
+        user=user_name(asked.username, conf.username),
+        auth=NoAuth(),
+        words=words,
+        filters=asked.filters,
+        mode="run",
+        targets=None,
+        timeout=round(timeout * 1000),
+        run_time=round(asked.run_time * 1000),
+        optouts=asked.optouts,
+    )
+    _encoded(request)
+    key = chosen_key(asked.key, conf.key)
+    return Checked(asked, conf, broker_key(conf.broker_key, Path.cwd()), key, request)
+
+
+def _command_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words that go to nodes: `mesh` in front is not one, and a single word behind it is a whole line."""
+    if words[:1] == ("mesh",):
+        words = words[1:]
+        if len(words) == 1:
+            words = split_shell(words[0])
+    if not words:
+        raise UsageError("a command is missing (see cw mesh --help)")
+    return words
+
+
+def intention(checked: Checked) -> str:
+    """One line: what would be asked, of whom, by whom."""
+    request = checked.request
+    proof = f"the key {checked.key.public.hex()}" if checked.key else "a password"
+    where = "".join(f" -w {canonical([text])}" for text in request.filters)
+    line = f"{canonical(request.words)}{where}, asked of {checked.conf.broker} by {request.user} with {proof}"
+    return harmless(f"nothing sent: {line}".encode())
+
+
+def _proof(key: KeyFile | None) -> Auth:
+    return KeyAuth(key.public.hex(), os.urandom(32), b"") if key else password()
+
+
+def _encoded(request: Request) -> bytes:
+    try:
+        return encode(request)
+    except MessageError as error:
+        raise RequestTooLong(f"the request cannot be sent: {error}") from error
+
+
+def _remark(sentence: str) -> None:
+    print(f"cw: {sentence}", file=sys.stderr, flush=True)
+
+
+class Printer:
+    """Writes answers to standard output, whose every failure is an error, in one of the formats."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._format = FORMATS[asked.form]
+        self._verbose = asked.verbose
+        self._begun = False
+
+    def print(self, answers: Sequence[Answer]) -> None:
+        """Print these, at once."""
+        texts = []
+        for answer in answers:
+            texts.append(self._format.between if self._begun else self._format.opening)
+            texts.append(self._format.one(answer))
+            self._begun = True
+        _write("".join(texts))
+        if self._verbose:
+            sys.stderr.write("".join(error_lines(answer) for answer in answers))
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Print what stands behind the last answer."""
+        _write(self._format.closing if self._begun else self._format.opening + self._format.closing)
+
+
+def _write(text: str) -> None:
+    """To standard output, in UTF-8 whatever the locale: the same bytes for every script."""
+    if sys.stdout is None or not text:
+        return
+    try:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CwError(f"cannot write to standard output: {error.strerror}") from error
+
+
+class Conversation:
+    """One request, from sending it to the summary."""
+
+    def __init__(self, channel: Channel, request: Request, asked: Asked, interrupts: Interrupts) -> None:
+        self._channel = channel
+        self._request = request
+        self._asked = asked
+        self._interrupts = interrupts
+        self._printer = Printer(asked)
+        self._hearing = Hearing()
+        self._cancelled = False
+        self._within = request.timeout / 1000
+        self._deadline = time.monotonic() + self._within
+
+    def held(self) -> int:
+        """The exit status. Raises what ended the request early, once everything that came is printed."""
+        failure: CwError | None = None
+        try:
+            self._channel.send(encode(self._request), self._within)
+            while not self._hearing.finished:
+                self._listen()
+        except Late:
+            failure = self._silence()
+        except CwError as error:
+            failure = error
+        finally:
+            if not self._hearing.finished:
+                self._take_leave()
+        self._conclude(failure)
+        if self._cancelled:
+            return INTERRUPTED
+        if failure:
+            raise failure
+        return exit_status(self._hearing.tally)
+
+    def _listen(self) -> None:
+        """Wait for the broker's next words or for Ctrl-C, and do what they ask."""
+        accepted = self._hearing.sessions is not None
+        wake = None if self._cancelled else self._interrupts.descriptor
+        messages = self._channel.receive(self._deadline, wake)
+        if not messages:
+            self._cancelled = True
+            self._deadline = time.monotonic() + AFTER_CANCEL
+            self._channel.send(encode(Cancel(), self._hearing.serial), AFTER_CANCEL)
+        answers = []
+        for raw in messages:
+            match self._hearing.hear(raw):
+                case Answer() as answer:
+                    answers.append(answer)
+                case Pong() as pong:
+                    self._channel.send(encode(pong), self._within)
+        if not accepted and self._hearing.sessions is not None and not self._cancelled:
+            # The broker's own deadline counts from here: it may have waited for PAM until now.
+            self._deadline = time.monotonic() + self._within + GRACE
+        self._printer.print(answers)
+
+    def _silence(self) -> Late:
+        did = "answer" if self._hearing.sessions is None else "end the request"
+        return Late(f"the broker {self._channel.peer} did not {did} in {self._within:g} seconds")
+
+    def _take_leave(self) -> None:
+        """Say BYE, if anybody is there to hear it; a broken connection says the same."""
+        try:
+            self._channel.send(encode(Bye(), self._hearing.serial), FAREWELL)
+        except CwError:
+            return
+
+    def _conclude(self, failure: CwError | None) -> None:
+        """What is printed at the end of a request that the broker accepted, however it ended."""
+        if self._hearing.sessions is None:
+            return
+        if self._cancelled or isinstance(failure, Late):
+            self._printer.print(self._hearing.give_up())
+        self._printer.close()
+        if not self._asked.quiet:
+            print(summary(self._hearing.tally), file=sys.stderr, flush=True)

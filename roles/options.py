@@ -1,0 +1,192 @@
+"""The command line of a command to nodes: options anywhere before a `--`, all other words are the command."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from errors import CwError
+
+LONGEST_WAIT = 7 * 86_400.0
+"""Seconds: nobody waits longer."""
+
+
+class UsageError(CwError):
+    """The command line makes no sense."""
+
+
+class Asked(NamedTuple):
+    """What a command line asks for: `words` are the command's; None means that the option was not given."""
+
+    words: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    timeout: float | None = None
+    run_time: float = 0.0
+    username: str | None = None
+    key: str | None = None
+    config: str | None = None
+    set: tuple[str, ...] = ()
+    form: str = "line"
+    optouts: bool = False
+    noop: bool = False
+    verbose: bool = False
+    quiet: bool = False
+    wants: str = ""
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.001 <= seconds <= LONGEST_WAIT:
+        raise ValueError(f"a number of seconds, at most {LONGEST_WAIT:g}")
+    return seconds
+
+
+class Option(NamedTuple):
+    """One option: how it is written, the name of its value (empty: it takes none), what it does."""
+
+    names: tuple[str, ...]
+    value: str
+    take: Callable[[Asked, str], Asked]
+    sentence: str
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        ("-w", "--where"),
+        "FILTER",
+        lambda asked, value: asked._replace(filters=(*asked.filters, value)),
+        "ask only nodes whose facts match; given again, all must",
+    ),
+    Option(
+        ("-t", "--timeout"),
+        "SECONDS",
+        lambda asked, value: asked._replace(timeout=_seconds(value)),
+        "how long to wait for answers (40)",
+    ),
+    Option(
+        ("--run-time",),
+        "SECONDS",
+        lambda asked, value: asked._replace(run_time=_seconds(value)),
+        "how long a node may take, if less than its own limit",
+    ),
+    Option(("-u", "--username"), "NAME", lambda asked, value: asked._replace(username=value), "who asks"),
+    Option(
+        ("-k", "--key"),
+        "FILE",
+        lambda asked, value: asked._replace(key=value),
+        "the private key to sign with; -k0: none, so a password",
+    ),
+    Option(
+        ("-c", "--config"),
+        "FILE",
+        lambda asked, value: asked._replace(config=value),
+        "instead of /etc/clockwork/cw.toml, ~/.clockwork/cw.toml",
+    ),
+    Option(
+        ("--set",),
+        "SECTION.KEY=VALUE",
+        lambda asked, value: asked._replace(set=(*asked.set, value)),
+        "override one key of the configuration",
+    ),
+    Option(("--json",), "", lambda asked, _: asked._replace(form="json"), "print one array of objects"),
+    Option(
+        ("--jsonl",),
+        "",
+        lambda asked, _: asked._replace(form="jsonl"),
+        "print an object a line, as answers arrive",
+    ),
+    Option(
+        ("--optouts",),
+        "",
+        lambda asked, _: asked._replace(optouts=True),
+        "name the nodes that the filters leave out",
+    ),
+    Option(
+        ("-n", "--noop"), "", lambda asked, _: asked._replace(noop=True), "check everything, send nothing"
+    ),
+    Option(
+        ("-v", "--verbose"),
+        "",
+        lambda asked, _: asked._replace(verbose=True),
+        "show what nodes write to their error output, too",
+    ),
+    Option(("-q", "--quiet"), "", lambda asked, _: asked._replace(quiet=True), "no summary"),
+    Option(("-h", "--help"), "", lambda asked, _: asked._replace(wants="help"), "this text"),
+    Option(("--version",), "", lambda asked, _: asked._replace(wants="version"), "the version of cw"),
+)
+"""Every option of a command to nodes; the help is written from it."""
+
+_BY_NAME = {name: option for option in OPTIONS for name in option.names}
+
+
+def parse(argv: Sequence[str]) -> Asked:
+    """What the words ask for. Raises UsageError, one line."""
+    asked = Asked()
+    words: list[str] = []
+    rest = deque(argv)
+    while rest:
+        word = rest.popleft()
+        if word == "--":
+            words += rest
+            break
+        if not word.startswith("-") or word == "-":
+            words.append(word)
+            continue
+        name, attached = _spelled(word)
+        option = _BY_NAME.get(name)
+        if option is None:
+            raise UsageError(
+                f"unknown option {name[:40]} (see cw ping --help; words after -- are no options)"
+            )
+        if not option.value:
+            asked = option.take(asked, "")
+            if attached is not None and name.startswith("--"):
+                raise UsageError(f"{name} takes no value")
+            if attached:
+                rest.appendleft(f"-{attached}")
+            continue
+        if attached is None:
+            if not rest:
+                raise UsageError(f"{name} needs its {option.value}")
+            attached = rest.popleft()
+        try:
+            asked = option.take(asked, attached)
+        except ValueError as error:
+            raise UsageError(f"{name}: expected {error}, got {attached[:40]!r}") from error
+    return asked._replace(words=tuple(words))
+
+
+def _spelled(word: str) -> tuple[str, str | None]:
+    """The option's name, and what is attached to it: `--name=VALUE`, `-xVALUE`."""
+    if word.startswith("--"):
+        name, equals, attached = word.partition("=")
+        return name, attached if equals else None
+    return word[:2], word[2:] or None
+
+
+EXAMPLES = {
+    "cw show version -w 'sys.fqdn=/^web/'": "ask the nodes whose name begins with web",
+    "cw show fact sys.arch -w role=db --json": "for a script",
+    "cw mesh 'show acls for %ops'": "one word is split as a shell would",
+}
+
+
+def usage(commands: Sequence[str]) -> str:
+    """The text of `--help`, which fits a screen; `commands` are the verbs that nodes know, as written."""
+    return "\n".join(
+        (
+            "usage: cw COMMAND… [OPTION…], where COMMAND is one of",
+            f"  {' | '.join(commands)}",
+            *(_described(option) for option in OPTIONS),
+            *(f"  $ {line:40} # {why}" for line, why in EXAMPLES.items()),
+        )
+    )
+
+
+def _described(option: Option) -> str:
+    written = f"{', '.join(option.names)} {option.value}".rstrip()
+    return f"  {written:24} {option.sentence}"
