@@ -1,4 +1,4 @@
-"""What time it is at the broker, so that a command's age is measured on one clock. Pure: no clock is read here."""
+"""What time it is at the broker, so that a command's age is measured on one clock. Pure: reads no clock."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ SAMPLES = 8
 class BrokerClock:
     """The broker's monotonic milliseconds, estimated from what it last said (protocol.md "A request" 6).
 
-    A sample is always too small, by the time the message took to arrive; so the largest offset of the last eight is the
-    best. `CLOCK_BOOTTIME` goes on counting in a suspended node, so a sleeping node sees how old a command has become.
+    A sample is always too small, by the time the message took to arrive; so the largest offset of the last
+    eight is the best. Our own clock should go on in a suspended node (`CLOCK_BOOTTIME`), so that it sees how
+    old a command has become in its sleep.
     """
 
     def __init__(self) -> None:
         self._offsets: deque[int] = deque(maxlen=SAMPLES)
 
     def sample(self, broker: int, own: int) -> None:
-        """Note that a message which said `broker` arrived at `own`; both in milliseconds, each of its own clock."""
+        """A message that said `broker` arrived at `own`; milliseconds, each of its own clock."""
         self._offsets.append(broker - own)
 
     def at(self, own: int) -> int:

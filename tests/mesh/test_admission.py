@@ -1,0 +1,241 @@
+"""What a node answers to a COMMAND, and that the checks come in the protocol's order."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh import acl
+from mesh.admission import (
+    FAULT,
+    REFUSED,
+    Abstain,
+    Admit,
+    Case,
+    Decision,
+    Deny,
+    Drop,
+    Expire,
+    Node,
+    Refuse,
+    admit,
+)
+from mesh.command import parse
+from mesh.filters import TooSlow, unbounded
+from mesh.images import image_of
+from mesh.messages import Command
+from vm.assembler import assemble
+from vm.opcodes import Effect
+
+T = TypeVar("T")
+
+UUID = "6f1c1d3e-0000-4000-8000-000000000001"
+OTHER = "6f1c1d3e-0000-4000-8000-000000000002"
+FACTS = {"sys.fqdn": "web01.example.com", "role": "web"}
+
+
+def command(*words: str, **changes: Any) -> Command:
+    """A COMMAND as a broker with the same modules sends it."""
+    own = image_of(parse(words).verb)
+    fitting = Command(
+        user="alice",
+        groups=("staff",),
+        how="key",
+        words=words,
+        module=own.module,
+        image=own.image,
+        filters=(),
+        mode="run",
+        targets=None,
+        issued=10_000,
+        ttl=40_000,
+        run_time=0,
+    )
+    return fitting._replace(**changes)
+
+
+def node(rules: str = "allow alice ALL", max_effect: Effect = Effect.EXECUTES) -> Node:
+    return Node(UUID, (acl.parse(rules, "acl"),), FACTS, max_effect)
+
+
+def case(asked: Command | None = None, **changes: Any) -> Case:
+    fitting = Case(asked or command("ping"), 7, 6, 10_000, node(), "", unbounded)
+    return fitting._replace(**changes)
+
+
+def program(body: str) -> bytes:
+    return assemble(f"fn main\n  {body}\n  ret\n", "other", lambda _: None)
+
+
+READS = program('fact.get "role" %a')
+PURE = program('print "pong\\n"')
+
+
+def test_a_command_that_fits_runs_its_own_image_with_its_arguments() -> None:
+    asked = command("show", "fact", "role", "sys.fqdn")
+    own = image_of(parse(asked.words).verb)
+    assert admit(case(asked)) == Admit(own.image, own.program, own.effect, ("mesh", "role", "sys.fqdn"), True)
+
+
+def test_plan_stops_at_optin() -> None:
+    decision = admit(case(command("ping", mode="plan"), unable="busy"))
+    assert isinstance(decision, Admit)
+    assert not decision.runs
+
+
+ONE_OBJECTION: dict[str, tuple[Case, Decision]] = {
+    "serial repeated": (case(last=7), Drop()),
+    "serial fell": (case(last=8), Drop()),
+    "no rules": (case(node=node("")), Deny()),
+    "denied by name": (case(node=node('allow ALL ALL\ndeny alice "ping"')), Deny()),
+    "denied by group": (case(node=node("allow ALL ALL\ndeny %staff ALL")), Deny()),
+    "allowed to others": (case(node=node("allow bob ALL\nallow %wheel ALL")), Deny()),
+    "allowed something else": (case(node=node('allow alice "show *"')), Deny()),
+    "denied by another list": (
+        case(node=node()._replace(rules=(acl.parse("allow alice ALL", "a"), acl.parse("deny ALL ALL", "b")))),
+        Deny(),
+    ),
+    "a millisecond too late": (case(now=50_001), Expire(40_001)),
+    "another's uuid": (case(command("ping", targets=(OTHER,))), Abstain()),
+    "nobody's uuid": (case(command("ping", targets=())), Abstain()),
+    "filter does not match": (case(command("ping", filters=("role=web", "sys.fqdn=/^db/"))), Abstain()),
+    "fact is missing": (case(command("ping", filters=("rack!=7",))), Abstain()),
+    "unable": (case(unable="this agent is stopping"), Refuse(FAULT, "this agent is stopping")),
+}
+
+
+@pytest.mark.parametrize("name", ONE_OBJECTION)
+def test_one_objection(name: str) -> None:
+    judged, expected = ONE_OBJECTION[name]
+    assert admit(judged) == expected
+
+
+@pytest.mark.parametrize(
+    "judged",
+    [
+        case(now=50_000),
+        case(now=0),
+        case(command("ping", targets=(OTHER, UUID))),
+        case(command("ping", filters=("role=web", "sys.fqdn=/^WEB/"))),
+        case(node=node('allow %staff "ping"')),
+        case(node=node("allow alice ALL", Effect.PURE)),
+        case(command("show", "facts"), node=node("allow alice ALL", Effect.READS)),
+        case(command("ping", module="mesh/2", image=PURE)),
+        case(command("show", "facts", module="mesh/2", image=READS)),
+    ],
+    ids=[
+        "at its last millisecond",
+        "from what looks like the future",
+        "among the targets",
+        "filters match",
+        "by group",
+        "pure where only pure is allowed",
+        "reads where reads is allowed",
+        "another version of the module",
+        "another version that does no more than ours",
+    ],
+)
+def test_no_objection(judged: Case) -> None:
+    assert isinstance(admit(judged), Admit)
+
+
+def test_another_version_of_the_module_runs_the_image_that_came() -> None:
+    decision = admit(case(command("ping", module="mesh/2", image=PURE)))
+    assert isinstance(decision, Admit)
+    assert (decision.image, decision.effect) == (PURE, Effect.PURE)
+
+
+REFUSED_IMAGES: dict[str, tuple[Case, str]] = {
+    "not ours": (case(command("ping", image=PURE)), "not the one that mesh/1 has for ping"),
+    "another verb's of ours": (
+        case(command("ping", image=image_of(parse(("show", "facts")).verb).image)),
+        "not the one that mesh/1 has for ping",
+    ),
+    "empty": (case(command("ping", module="mesh/2", image=b"")), ""),
+    "no image": (case(command("ping", module="mesh/2", image=b"pn\xee\x00")), ""),
+    "does more than the verb": (
+        case(command("ping", module="mesh/2", image=READS)),
+        "image refused: it reads, and ping is pure",
+    ),
+    "does more than the node allows": (
+        case(command("show", "facts"), node=node(max_effect=Effect.PURE)),
+        "show facts reads: more than agent.max_effect = 'pure' allows here",
+    ),
+    "unknown verb": (case(command("ping", words=("reboot", "now"))), "unrecognised command: reboot now"),
+    "known verb, wrong arguments": (case(command("ping", words=("ping", "-f"))), "unrecognised command"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_IMAGES)
+def test_refused_image(name: str) -> None:
+    judged, sentence = REFUSED_IMAGES[name]
+    decision = admit(judged)
+    assert isinstance(decision, Refuse)
+    assert decision.status == REFUSED
+    assert sentence in decision.sentence
+    assert "\n" not in decision.sentence
+
+
+def too_slow(_call: Callable[[], T], /) -> T:
+    raise TooSlow
+
+
+def test_a_slow_filter_is_no_opt_out_and_does_not_run() -> None:
+    slow = admit(case(command("ping", filters=("role=web",)), bounded=too_slow))
+    assert slow == Refuse(FAULT, "filter too slow")
+
+
+@pytest.mark.parametrize("text", ["role=/(/", "no operator", "=x"])
+def test_a_filter_that_is_none(text: str) -> None:
+    decision = admit(case(command("ping", filters=(text,))))
+    assert isinstance(decision, Refuse)
+    assert decision.status == FAULT
+
+
+WORSE: list[tuple[str, dict[str, Any], dict[str, Any], type[Decision]]] = [
+    ("serial", {"last": 99}, {}, Drop),
+    ("rules", {"node": node("deny ALL ALL")}, {}, Deny),
+    ("age", {"now": 10**9}, {}, Expire),
+    ("targets", {}, {"targets": (OTHER,)}, Abstain),
+    ("filters", {}, {"filters": ("role=db",)}, Abstain),
+    ("image", {}, {"image": b"pn"}, Refuse),
+    ("unable", {"unable": "busy"}, {}, Refuse),
+]
+"""What may be wrong with a case and with its command, in the order of the checks."""
+
+
+@pytest.mark.parametrize("first", range(len(WORSE)), ids=[name for name, *_ in WORSE])
+def test_the_first_objection_decides_whatever_else_is_wrong(first: int) -> None:
+    changes: dict[str, Any] = {}
+    wrong: dict[str, Any] = {}
+    for _, of_case, of_command, _ in WORSE[first:]:
+        changes |= of_case
+        wrong |= of_command
+    assert type(admit(case(command("ping", **wrong), **changes))) is WORSE[first][3]
+
+
+def test_someone_without_rights_learns_nothing_of_the_node() -> None:
+    forbidden = node("deny ALL ALL")
+    answers = {
+        admit(case(command("ping", filters=filters, targets=targets), node=forbidden))
+        for filters in ((), ("role=web",), ("role=db",), ("role=/(/",))
+        for targets in (None, (UUID,), (OTHER,))
+    }
+    assert answers == {Deny()}
+
+
+@given(
+    words=st.lists(st.text(max_size=8), max_size=4).map(tuple),
+    image=st.binary(max_size=64),
+    filters=st.lists(st.text(max_size=12), max_size=2).map(tuple),
+    module=st.sampled_from(["mesh/1", "mesh/2", ""]),
+    user=st.text(max_size=5),
+)
+def test_whatever_a_command_holds_nothing_is_raised(
+    words: tuple[str, ...], image: bytes, filters: tuple[str, ...], module: str, user: str
+) -> None:
+    asked = command("ping", words=words, image=image, filters=filters, module=module, user=user)
+    decision = admit(case(asked, node=node("allow ALL ALL")))
+    assert isinstance(decision, Abstain | Refuse | Admit)
