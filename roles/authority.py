@@ -75,8 +75,7 @@ class Authority:
             )
         try:
             checked = command.parse(request.words)
-            for text in request.filters:
-                filters.parse(text, bounded)
+            filters.parse_all(request.filters, bounded)
         except command.UnrecognisedCommand as error:
             raise Refused("unrecognised", str(error)) from error
         except filters.FilterError as error:
