@@ -1,0 +1,208 @@
+"""The process that forks a child for each command, run for real; packets and ends of files say when."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roles.spawner import ENDED, REQUEST, Request
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 30
+"""Seconds after which a test that waits has failed."""
+
+SCRIPT = """
+import os, signal, socket, sys, time
+from roles.spawner import serve
+
+def work(channel):
+    names = {"os": os, "signal": signal, "sys": sys, "time": time, "channel": channel}
+    script = b"".join(iter(lambda: channel.recv(1), b"\\0"))
+    exec(script.decode(), names)
+
+serve(socket.socket(fileno=%d), work)
+"""
+"""A spawner whose children do what their channel says first."""
+
+
+class Spawner:
+    """A spawner in a process of its own."""
+
+    def __init__(self) -> None:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control.settimeout(PATIENCE)
+        self.channels: list[socket.socket] = []
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SCRIPT % theirs.fileno()], pass_fds=[theirs.fileno()], cwd=ROOT
+            )
+
+    def start(self, number: int, script: str) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(PATIENCE)
+        self.channels.append(ours)
+        with theirs:
+            socket.send_fds(self.control, [REQUEST.pack(Request.START, number)], [theirs.fileno()])
+        ours.send(script.encode() + b"\0")
+        return ours
+
+    def ask(self, request: Request, number: int) -> None:
+        self.control.send(REQUEST.pack(request, number))
+
+    def ended(self) -> tuple[int, int]:
+        number, status = ENDED.unpack(self.control.recv(ENDED.size))
+        return number, status
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def close(self) -> int:
+        self.control.close()
+        status = self.process.wait(PATIENCE)
+        for channel in self.channels:
+            channel.close()
+        return status
+
+
+@pytest.fixture
+def spawner() -> Iterator[Spawner]:
+    started = Spawner()
+    yield started
+    started.process.kill()
+    started.close()
+
+
+def test_a_child_talks_over_its_channel_and_its_end_is_told(spawner: Spawner) -> None:
+    channel = spawner.start(1, "channel.send(b'done')")
+    assert channel.recv(64) == b"done"
+    assert channel.recv(64) == b""
+    assert spawner.ended() == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("os._exit(3)", 3),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("sys.excepthook = lambda *_: None; raise ValueError", 70),
+    ],
+    ids=["exit status", "signal", "its own fault"],
+)
+def test_how_a_child_ended(script: str, status: int, spawner: Spawner) -> None:
+    channel = spawner.start(5, script)
+    assert spawner.ended() == (5, status)
+    assert channel.recv(64) == b""
+
+
+def test_children_run_at_once(spawner: Spawner) -> None:
+    answer = "channel.send(channel.recv(1))"
+    first, second = spawner.start(1, answer), spawner.start(2, answer)
+    second.send(b"b")
+    assert second.recv(1) == b"b"
+    assert spawner.ended() == (2, 0)
+    first.send(b"a")
+    assert first.recv(1) == b"a"
+    assert spawner.ended() == (1, 0)
+
+
+HOLD = "channel.send(b'ready'); channel.recv(1)"
+
+
+@pytest.mark.parametrize(
+    ("asked", "number"),
+    [(Request.STOP, signal.SIGTERM), (Request.KILL, signal.SIGKILL)],
+    ids=["stop", "kill"],
+)
+def test_a_child_is_ended(asked: Request, number: signal.Signals, spawner: Spawner) -> None:
+    channel = spawner.start(1, HOLD)
+    assert channel.recv(5) == b"ready"
+    spawner.ask(asked, 1)
+    assert spawner.ended() == (1, -number)
+
+
+def test_a_child_may_heed_stop_in_its_own_way(spawner: Spawner) -> None:
+    heed = "signal.signal(signal.SIGTERM, lambda *_: (channel.send(b'so far'), os._exit(4)));"
+    channel = spawner.start(1, heed + HOLD)
+    assert channel.recv(5) == b"ready"
+    spawner.ask(Request.STOP, 1)
+    assert channel.recv(64) == b"so far"
+    assert spawner.ended() == (1, 4)
+
+
+GRANDCHILD = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    channel.send(b'ready')
+    channel.recv(1)
+    channel.send(b'alive')
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("leader_waits", [True, False], ids=["with its parent", "left over by its parent"])
+def test_killing_a_child_kills_its_children(leader_waits: bool, spawner: Spawner) -> None:
+    wait = "os.wait()" if leader_waits else "signal.signal(signal.SIGTERM, signal.SIG_DFL); signal.pause()"
+    channel = spawner.start(1, GRANDCHILD + wait)
+    assert channel.recv(5) == b"ready"
+    spawner.ask(Request.KILL if leader_waits else Request.STOP, 1)
+    assert spawner.ended()[0] == 1
+    assert channel.recv(64) == b""  # nobody has the other end any more
+
+
+def test_what_a_child_leaves_running_at_its_end_is_left_alone(spawner: Spawner) -> None:
+    channel = spawner.start(1, GRANDCHILD)
+    assert channel.recv(5) == b"ready"
+    assert spawner.ended() == (1, 0)
+    spawner.ask(Request.KILL, 1)
+    channel.send(b"?")
+    assert channel.recv(64) == b"alive"
+
+
+def test_ending_what_is_not_there_is_nothing(spawner: Spawner) -> None:
+    spawner.ask(Request.KILL, 9)
+    spawner.ask(Request.STOP, 9)
+    assert spawner.start(1, "channel.send(b'x')").recv(1) == b"x"
+
+
+def test_when_the_agent_goes_so_does_everything(spawner: Spawner) -> None:
+    channels = [spawner.start(number, "signal.signal(15, signal.SIG_IGN);" + HOLD) for number in range(3)]
+    assert [channel.recv(5) for channel in channels] == [b"ready"] * 3
+    spawner.control.close()
+    assert [channel.recv(5) for channel in channels] == [b""] * 3
+    assert spawner.process.wait(PATIENCE) == 0
+
+
+def test_signals_to_the_agents_group_are_not_for_the_spawner(spawner: Spawner) -> None:
+    assert spawner.start(1, "channel.send(b'x')").recv(1) == b"x"
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(spawner.process.pid, number)
+    assert spawner.ended() == (1, 0)
+    assert spawner.start(2, "channel.send(b'x')").recv(1) == b"x"
+
+
+def test_a_child_has_its_own_group_no_terminal_and_no_input(spawner: Spawner) -> None:
+    tell = "channel.send(f'{os.getpgrp() == os.getpid()} {os.getsid(0)} {os.read(0, 1)}'.encode())"
+    assert spawner.start(1, tell).recv(64).decode() == f"True {spawner.process.pid} b''"
+
+
+def test_no_descriptor_and_no_zombie_stays(spawner: Spawner) -> None:
+    spawner.start(0, "pass")
+    assert spawner.ended() == (0, 0)
+    before = spawner.descriptors()
+    for number in range(1, 21):
+        assert spawner.start(number, "channel.send(str(os.listdir('/proc/self/fd')).encode())").recv(999)
+        assert spawner.ended() == (number, 0)
+    assert spawner.descriptors() == before
+    children = Path(f"/proc/{spawner.process.pid}/task/{spawner.process.pid}/children").read_text()
+    assert children == ""
+
+
+def test_children_have_no_more_descriptors_the_more_there_are(spawner: Spawner) -> None:
+    tell = "channel.send(str(len(os.listdir('/proc/self/fd'))).encode()); channel.recv(1)"
+    counts = {spawner.start(number, tell).recv(64) for number in range(8)}
+    assert len(counts) == 1
