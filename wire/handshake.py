@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from wire.errors import HandshakeError, RecordError, WireError
+from wire.errors import HandshakeError, RecordError
 from wire.noise import IK, NK, Handshake, KeyPair, Pattern
 from wire.records import PREFACE_AGENT, PREFACE_BYTES, PREFACE_CLIENT, frame, take
 from wire.transport import MAX_FROM_AGENT, MAX_MESSAGE, MAX_UNAUTHENTICATED, Transport
@@ -68,6 +68,7 @@ class Initiator:
         self._opening = _OPENINGS[peer]
         self._max_message = max_message
         self._received = b""
+        self._over = False
         self._handshake = Handshake(
             self._opening.pattern,
             initiator=True,
@@ -86,12 +87,14 @@ class Initiator:
 
         Raises WireError.
         """
+        _refuse_if(self._over)
+        self._over = True
         self._received += received
         taken = take(self._received, self._opening.reply)
         if taken is None:
+            self._over = False
             return None
         reply, rest = taken
-        self._received = b""
         self._handshake.read(reply)
         established = _established(self._peer, self._handshake, self._max_message)
         return established, established.transport.open(rest)
@@ -108,36 +111,35 @@ class Responder:
         self._static = static
         self._ephemeral = ephemeral
         self._received = b""
-        self._done = False
+        self._over = False
 
     def feed(self, received: bytes) -> tuple[bytes, Established, list[bytes]] | None:
         """The reply, the session, the messages that came whole with these bytes; None: more bytes are needed.
 
         Raises WireError.
         """
-        if self._done:
-            raise HandshakeError
+        _refuse_if(self._over)
+        self._over = True
         self._received += received
-        try:
-            return self._answer()
-        except WireError:
-            self._done = True
-            self._received = b""
-            raise
+        first = self._first()
+        if first is None:
+            self._over = False
+            return None
+        return self._answer(*first)
 
-    def _answer(self) -> tuple[bytes, Established, list[bytes]] | None:
+    def _first(self) -> tuple[Peer, bytes, bytes] | None:
+        """Who it is, its first record, and what came after it; None: more bytes are needed."""
         preface = self._received[:PREFACE_BYTES]
         peer = _PEER_OF.get(preface)
         if peer is None:
             if any(known.startswith(preface) for known in _PEER_OF):
                 return None
             raise RecordError(f"the peer does not speak cw's protocol: it began with {preface!r}")
+        taken = take(self._received[PREFACE_BYTES:], _OPENINGS[peer].first)
+        return None if taken is None else (peer, *taken)
+
+    def _answer(self, peer: Peer, first: bytes, rest: bytes) -> tuple[bytes, Established, list[bytes]]:
         opening = _OPENINGS[peer]
-        taken = take(self._received[PREFACE_BYTES:], opening.first)
-        if taken is None:
-            return None
-        first, rest = taken
-        self._done = True
         handshake = Handshake(
             opening.pattern,
             initiator=False,
@@ -149,6 +151,11 @@ class Responder:
         reply = frame(handshake.write())
         established = _established(peer, handshake, opening.max_message)
         return reply, established, established.transport.open(rest)
+
+
+def _refuse_if(over: bool) -> None:
+    if over:
+        raise HandshakeError("the handshake is over")
 
 
 def _established(peer: Peer, handshake: Handshake, max_message: int) -> Established:
