@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 from cattrs import AttributeValidationNote, ClassValidationError, Converter, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
@@ -35,7 +36,7 @@ def load(schema: type[C], path: Path | None = None, overrides: Sequence[str] = (
         conf = _converter(schema, keys, document.origins).structure(document.values, schema)
     except ClassValidationError as error:
         raise _culprit(error, document, keys) from error
-    return conf
+    return attrs.evolve(conf, origins={path: origin.name for path, origin in document.origins.items()})
 
 
 def show(conf: Conf) -> str:
@@ -57,17 +58,8 @@ def _converter(schema: type[C], keys: Sequence[Key], origins: dict[str, Origin])
         }
         hooks["_cattrs_forbid_extra_keys"] = True
         converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **hooks))
-    names = {path: origin.name for path, origin in origins.items()}
-
-    def whole(values: Any, cls: type[C]) -> C:
-        return make_dict_structure_fn(
-            cls,
-            converter,
-            _cattrs_forbid_extra_keys=True,
-            origins=override(struct_hook=lambda value, _: value),
-        )({**values, "origins": names}, cls)
-
-    converter.register_structure_hook(schema, whole)
+    hooks = {"_cattrs_forbid_extra_keys": True, "origins": override(omit=True)}
+    converter.register_structure_hook(schema, make_dict_structure_fn(schema, converter, **hooks))
     return converter
 
 

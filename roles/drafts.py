@@ -44,7 +44,7 @@ class Drafts:
         return public_of(kind, secret)
 
     def write(self, then: Callable[[], object] = lambda: None) -> None:
-        """Make everything, then do what must not be done without it. Raises DraftError or what `then` raises."""
+        """Make everything, then do what depends on it. Raises DraftError, or what `then` raises."""
         there = [path.name for paths, _ in self._steps for path in paths if os.path.lexists(path)]
         if there:
             raise DraftError(f"nothing made in {self._directory}: {', '.join(there)} would be overwritten")

@@ -1,0 +1,108 @@
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from conf import client
+from conf.kinds import ConfError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host and a home without configuration."""
+    monkeypatch.setattr(client, "FILE", tmp_path / "etc/cw.toml")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "home/.clockwork").mkdir(parents=True)
+
+
+def test_without_any_file_there_are_defaults(tmp_path: Path) -> None:
+    conf = client.load()
+    assert conf.broker == "127.0.0.1:2315"
+    assert conf.broker_key == str(tmp_path / "etc/broker.key.pub")
+    assert conf.username == ""
+    assert conf.key == tmp_path / "home/.clockwork/mesh.key"
+    assert conf.timeout == 40
+
+
+def test_the_users_own_file_comes_after_the_systems(tmp_path: Path) -> None:
+    (tmp_path / "etc/cw.toml").write_text('[mesh]\nbroker = "a:1"\nbroker_key = "b.pub"\ntimeout = 3\n')
+    (tmp_path / "home/.clockwork/cw.toml").write_text('[mesh]\nbroker = "c:2"\nkey = "own.key"\n')
+    conf = client.load(overrides=["mesh.timeout=4"])
+    assert (conf.broker, conf.timeout) == ("c:2", 4)
+    assert conf.broker_key == str(tmp_path / "etc/b.pub")
+    assert conf.key == tmp_path / "home/.clockwork/own.key"
+    assert conf.origins["mesh.broker"] == str(tmp_path / "home/.clockwork/cw.toml")
+    assert conf.origins["mesh.timeout"] == "--set"
+
+
+def test_a_file_that_is_named_is_read_alone(tmp_path: Path) -> None:
+    (tmp_path / "etc/cw.toml").write_text("[mesh]\ntimeout = 3\n")
+    (tmp_path / "other.toml").write_text('[mesh]\nkey = ""\n')
+    conf = client.load(tmp_path / "other.toml")
+    assert conf.timeout == 40
+    assert conf.key is None
+    assert conf.broker_key == str(tmp_path / "broker.key.pub")
+
+
+def test_a_key_in_base_16_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "etc/cw.toml").write_text(f'[mesh]\nbroker_key = "{"AB" * 32}"\n')
+    assert client.load().broker_key == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[mesh]\nbroker = 1", r"mesh.broker: expected HOST:PORT, such as .*, got 1"),
+        ("[mesh]\nbroker = '*:1'", r'mesh.broker: expected HOST:PORT, such as .*, got "\*:1"'),
+        ("[mesh]\nbroke = 1", "mesh.broke: expected one of broker, .*, got broke"),
+        ("[mush]", r"mush: expected one of mesh, got \[mush\]"),
+        ("mesh = 1", r"mesh: expected a \[section\], got 1"),
+        ("[mesh]\ntimeout = '1'", 'mesh.timeout: expected a number of seconds .*, got "1"'),
+        ("[mesh]\nusername = 'a b'", 'mesh.username: expected a user name, or "", got "a b"'),
+        ("=", "expected TOML, got: .*"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "etc/cw.toml").write_text(text)
+    with pytest.raises(ConfError, match=rf"\A{tmp_path}/etc/cw.toml: {sentence}\Z"):
+        client.load()
+
+
+def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfError, match=r"cannot read .*: No such file or directory"):
+        client.load(tmp_path / "none")
+
+
+def test_what_is_shown_loads_as_the_same_configuration(tmp_path: Path) -> None:
+    conf = client.load(overrides=['mesh.username="alice"', "mesh.timeout=2.5"])
+    shown = client.show(conf)
+    assert set(tomllib.loads(shown)["mesh"]) == {key.name for key in client.KEYS}
+    (tmp_path / "again.toml").write_text(shown)
+    assert client.load(tmp_path / "again.toml")[:-1] == conf[:-1]
+    assert '# --set\nusername = "alice"' in shown
+
+
+def test_loading_imports_nothing_slow() -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from conf import client; client.load();"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    run = subprocess.run([sys.executable, "-ISBc", code], capture_output=True, text=True, check=True)
+    slow = {
+        "trio",
+        "attr",
+        "attrs",
+        "cattrs",
+        "argparse",
+        "json",
+        "dataclasses",
+        "inspect",
+        "asyncio",
+        "logging",
+    }
+    assert not slow & set(run.stdout.split())

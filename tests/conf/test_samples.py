@@ -1,0 +1,55 @@
+"""The files that users copy say what the code does."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from conf import client
+from conf.kinds import Key
+from conf.load import load
+from conf.schema import CogdConf, Conf, MeshdConf, keys_of
+from conf.text import sample
+
+SAMPLES = Path(client.__file__).parent
+DAEMONS: list[type[Conf]] = [MeshdConf, CogdConf]
+ALL = [(schema.FILE.name, schema.TITLE, keys_of(schema)) for schema in DAEMONS]
+ALL.append((client.FILE.name, client.TITLE, client.KEYS))
+
+
+@pytest.mark.parametrize(("name", "title", "keys"), ALL)
+def test_a_sample_has_every_key_with_its_sentence_and_default(
+    name: str, title: str, keys: tuple[Key, ...]
+) -> None:
+    assert (SAMPLES / name).read_text() == sample(title, keys)
+
+
+@pytest.mark.parametrize("schema", DAEMONS)
+def test_a_sample_with_its_comments_taken_off_is_the_default(schema: type[Conf], tmp_path: Path) -> None:
+    names = {key.name for key in keys_of(schema)}
+    lines = []
+    for line in (SAMPLES / schema.FILE.name).read_text().splitlines():
+        bare = line.removeprefix("# ")
+        lines.append(bare if bare.partition(" = ")[0] in names else line)
+    (tmp_path / "commented").write_text("\n".join(lines))
+    (tmp_path / "empty").write_text("")
+    uncommented = load(schema, tmp_path / "commented")
+    assert uncommented == load(schema, tmp_path / "empty")
+    assert "default" not in {uncommented.origins[key.path] for key in keys_of(schema)}
+
+
+@pytest.mark.parametrize("key", [key for _, _, keys in ALL for key in keys], ids=lambda key: key.path)
+def test_every_sentence_is_one(key: Key) -> None:
+    assert key.sentence.endswith(".")
+    assert key.sentence[0].isupper()
+    assert len(key.sentence) <= 90
+
+
+@pytest.mark.parametrize("role", ["meshd", "cogd"])
+def test_a_unit_runs_its_daemon(role: str) -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]  # the documented way to keep case
+    unit.read(SAMPLES / "systemd" / f"{role}.service")
+    assert unit["Service"]["ExecStart"] == f"/usr/local/bin/cw {role}"
+    assert unit["Service"]["Type"] == "notify"
+    assert unit["Install"]["WantedBy"] == "multi-user.target"
