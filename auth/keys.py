@@ -150,6 +150,14 @@ def _read(path: Path, private: bool) -> str:
         raise KeyFileError(f"{path}: expected a key file, got other bytes") from error
 
 
+def _insist_on_mode(path: Path, mode: int, private: bool) -> None:
+    if not stat.S_ISREG(mode):
+        raise KeyFileError(f"{path}: expected a key file, got something that is no regular file")
+    if private and mode & 0o077:
+        mode = stat.S_IMODE(mode)
+        raise KeyFileError(f"{path}: others can read this private key (mode {mode:04o}): chmod 600 {path}")
+
+
 def _parsed(path: Path, text: str) -> tuple[PublicKey, bytes | None]:
     lines = text.splitlines()
     kinds = {f"%{kind} v1": kind for kind in (SIGNING, ENCRYPTION)}

@@ -45,6 +45,10 @@ class Throttle:
         """The password was right: the user's failures at the address are forgotten."""
         self._table.pop((user, address), None)
 
+    def __len__(self) -> int:
+        """How many pairs are remembered."""
+        return len(self._table)
+
     def _forget(self, now: float) -> None:
         self._table = {pair: past for pair, past in self._table.items() if now - past.last < self._window}
         if len(self._table) >= self._capacity:
