@@ -169,7 +169,7 @@ class _Parser:
 
     def _inside(self, lexeme: Lexeme) -> None:
         if not self.function:
-            _fail(lexeme, f"{lexeme.text.strip()[:40]} is in no function (expected: fn NAME before it)")
+            _fail(lexeme, f"{lexeme.shown} is in no function (expected: fn NAME before it)")
 
 
 def _suits(lexeme: Lexeme, form: str) -> bool:

@@ -43,7 +43,7 @@ class _Layout:
         self.annotate = annotate
         self.offsets: list[int] = []
         self.strings: dict[str, int] = {}
-        self.table = b""
+        self.table = bytearray()
 
     def image(self) -> bytes:
         """All of it."""

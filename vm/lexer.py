@@ -47,7 +47,6 @@ class Lexeme(NamedTuple):
 
 
 _SPACE = re.compile(r"[ \t\r\f\v]*")
-_INCLUDE = re.compile(r"#(\S*)\s*(.*?)\s*$")
 _HEREDOC = re.compile(r"<<(\S+)\s*$")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)("|\\?$)')
 _ESCAPE = re.compile(r"\\(.)")
@@ -66,7 +65,7 @@ def tokens(source: str, file: str, warn: Callable[[str], None]) -> Iterator[Lexe
     """The tokens of a file, in order. Raises AssemblyError, `FILE:LINE: …`; warns in the same form."""
     lines = iter(enumerate(source.split("\n"), 1))
     for number, line in lines:
-        where = f"{file}:{number}"
+        where, line = f"{file}:{number}", line.rstrip("\r")
         at = _space(line, 0)
         while at < len(line) and line[at] != ";":
             if line[at] == "#":
@@ -90,10 +89,10 @@ def _space(line: str, at: int) -> int:
 
 
 def _included(line: str, where: str) -> str:
-    found = _INCLUDE.match(line)
-    if found is None or found[1] != "include" or not _MODULE.fullmatch(found[2]) or ".." in found[2]:
+    words = line.split()
+    if len(words) != 2 or words[0] != "#include" or not _MODULE.fullmatch(words[1]) or ".." in words[1]:
         _fail(where, "expected: #include NAME, alone on its line")
-    return found[2]
+    return words[1]
 
 
 def _heredoc(lines: Iterator[tuple[int, str]], mark: str, where: str) -> str:
@@ -106,7 +105,7 @@ def _heredoc(lines: Iterator[tuple[int, str]], mark: str, where: str) -> str:
 
 
 def _string(line: str, at: int, where: str, warn: Callable[[str], None]) -> tuple[Lexeme, int]:
-    found = _STRING.match(line.rstrip("\r"), at)
+    found = _STRING.match(line, at)
     if found is None:
         _fail(where, "expected: a string")
     if found[2] != '"':
@@ -118,11 +117,10 @@ def _string(line: str, at: int, where: str, warn: Callable[[str], None]) -> tupl
 def _plain(line: str, at: int, where: str) -> tuple[Lexeme, int]:
     found = _PLAIN.match(line, at)
     if found is None:
-        word = line[at:].split(maxsplit=1)[0]
-        shown = word if len(word) <= 40 else word[:39] + "…"
+        word = Lexeme(Token.WORD, line[at:].split(maxsplit=1)[0], 0, where)
         _fail(
             where,
-            f"not a token: {shown} (expected: an instruction, NAME:, %a to %p, +N, a number or a string)",
+            f"expected: an instruction, NAME:, %a to %p, +N, a number or a string; found {word.shown}",
         )
     text = found[0]
     if found["register"] is not None:
