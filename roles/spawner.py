@@ -40,6 +40,7 @@ NOT_STARTED = 255
 """The status told of a child that could not be forked."""
 
 _SIGNALS = {Request.STOP: signal.SIGTERM, Request.KILL: signal.SIGKILL}
+_OF_THE_AGENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERNAL_ERROR = 70
 
 
@@ -93,8 +94,10 @@ def _wake_up(_signal: int, _frame: object) -> None:
 def _detach() -> None:
     """Leave the terminal: no Ctrl-C from it, no question to it; and leave signals to the agent."""
     os.setsid()
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for ignored in _OF_THE_AGENT:
         signal.signal(ignored, signal.SIG_IGN)
+    # Blocked also at a fork: so one that is sent to a child too early waits until the child minds it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_AGENT)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     if null != 0:
@@ -151,8 +154,9 @@ class _Children:
 
     def _live(self, channel: socket.socket) -> None:
         signal.set_wakeup_fd(-1)
-        for changed in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for changed in (signal.SIGCHLD, *_OF_THE_AGENT):
             signal.signal(changed, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_AGENT)
         _lead_group(os.getpid())
         self._work(channel)
 

@@ -1,0 +1,216 @@
+"""Runs admitted commands: what is `pure` in a thread, anything else in a child of the spawner; never a hang.
+
+Each runs under limits, can be stopped, and ends as exactly one Outcome, whatever its image or its child does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from array import array
+
+import trio
+
+from mesh.admission import FAULT, Admit
+from roles import workplace
+from roles.spawner import ENDED, REQUEST, Request
+from roles.workplace import FRAME, Frame
+from vm.host import Host
+from vm.machine import Limits, Outcome, run
+from vm.opcodes import Effect
+
+OVERRUN = 124
+KILLED = b"killed: run time\n"
+"""Exit status and last error line of a command that overran its time (mesh.md "Who answers")."""
+LAST_WORDS = 1.0
+"""Seconds that a command has to notice that its time is up, and then, told, to say what it has so far."""
+LOGGED = 100
+"""Lines that one command may log."""
+OVERHEAD = 4096
+"""Bytes of a child's last frame that are not output."""
+
+
+class Stop:
+    """A wish that a command stop. Threads may look at `asked`."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._event = trio.Event()
+
+    def ask(self) -> None:
+        """Make the wish."""
+        self.asked = True
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Until it is made."""
+        await self._event.wait()
+
+
+class _Child:
+    """What is known of one child of the spawner."""
+
+    def __init__(self) -> None:
+        self.overrun = False
+        self.status: int | None = None
+        self.ended = trio.Event()
+
+
+class Runner:
+    """Where a node's commands run. `control` is the spawner's; `watch` must run as long as commands do."""
+
+    def __init__(self, control: socket.socket, threads: int) -> None:
+        self._control = trio.socket.from_stdlib_socket(control)
+        self._turn = trio.Lock()
+        self._threads = trio.CapacityLimiter(threads)
+        self._numbers = itertools.count(1)
+        self._children: dict[int, _Child] = {}
+        self._dead = trio.Event()
+
+    @property
+    def dead(self) -> bool:
+        """Whether the spawner has died."""
+        return self._dead.is_set()
+
+    async def watch(self) -> None:
+        """Hear how children ended, until the spawner has died. Then nothing can run here any more."""
+        while packet := await self._receive():
+            number, status = ENDED.unpack(packet)
+            if child := self._children.get(number):
+                child.status = status
+                child.ended.set()
+        self._dead.set()
+
+    async def _receive(self) -> bytes:
+        try:
+            return await self._control.recv(ENDED.size)
+        except OSError:
+            return b""
+
+    async def run(self, admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outcome:
+        """Run an admitted image to its end, within `limits`."""
+        if admitted.effect is Effect.PURE:
+            return await trio.to_thread.run_sync(
+                _sheltered, admitted, limits, host, stop, limiter=self._threads
+            )
+        number, child = next(self._numbers), _Child()
+        self._children[number] = child
+        try:
+            return await self._run_in_child(number, child, admitted, limits, host, stop)
+        finally:
+            del self._children[number]
+
+    async def _run_in_child(
+        self, number: int, child: _Child, admitted: Admit, limits: Limits, host: Host, stop: Stop
+    ) -> Outcome:
+        ours, theirs = socket.socketpair()
+        channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        outcome: Outcome | None = None
+        async with channel, trio.open_nursery() as watchers:
+            scope = watchers.cancel_scope
+            with theirs:
+                await self._ask(Request.START, number, theirs)
+            watchers.start_soon(self._heed, number, stop, scope)
+            watchers.start_soon(self._keep_time, number, child, limits.seconds, scope)
+            watchers.start_soon(self._mourn, scope)
+            task = workplace.encode(workplace.Task.of(admitted, limits, host))
+            outcome = await _converse(channel, task, limits, host)
+            scope.cancel()
+        if outcome is None:
+            outcome = await self._obituary(child, stop)
+            await self._ask(Request.KILL, number)
+        return outcome
+
+    async def _ask(self, request: Request, number: int, channel: socket.socket | None = None) -> None:
+        """Tell the spawner; that it is dead already is heard by `watch`."""
+        beside = []
+        if channel is not None:
+            beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [channel.fileno()]))]
+        async with self._turn:
+            try:
+                await self._control.sendmsg([REQUEST.pack(request, number)], beside)
+            except OSError:
+                self._dead.set()
+
+    async def _heed(self, number: int, stop: Stop, scope: trio.CancelScope) -> None:
+        await stop.wait()
+        await self._end(number, scope)
+
+    async def _keep_time(self, number: int, child: _Child, seconds: float, scope: trio.CancelScope) -> None:
+        """The machine minds its time itself, except where it waits for something: so this comes later."""
+        await trio.sleep(seconds + LAST_WORDS)
+        child.overrun = True
+        await self._end(number, scope)
+
+    async def _end(self, number: int, scope: trio.CancelScope) -> None:
+        """Ask, then kill, then give up: the kernel does not kill what hangs in some system calls."""
+        for request in (Request.STOP, Request.KILL):
+            await self._ask(request, number)
+            await trio.sleep(LAST_WORDS)
+        scope.cancel()
+
+    async def _mourn(self, scope: trio.CancelScope) -> None:
+        await self._dead.wait()
+        scope.cancel()
+
+    async def _obituary(self, child: _Child, stop: Stop) -> Outcome:
+        """The outcome of a child that did not tell its own."""
+        if child.overrun:
+            return Outcome(OVERRUN, b"", KILLED, False, KILLED.decode().strip())
+        if stop.asked:
+            return failed("cancelled")
+        if self._dead.is_set():
+            return failed("the process that starts commands died")
+        with trio.move_on_after(LAST_WORDS):
+            await child.ended.wait()
+        return failed(f"the process that ran it ended without an answer ({_how(child.status)})")
+
+
+def failed(sentence: str) -> Outcome:
+    """The outcome of a command that could not be carried out."""
+    return Outcome(FAULT, b"", sentence.encode() + b"\n", False, sentence)
+
+
+def _how(status: int | None) -> str:
+    if status is None:
+        return "nobody knows how"
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def _sheltered(admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outcome:
+    """In a thread: a fault of the machine's own must end the agent no more than one in a child does."""
+    try:
+        return run(admitted.program, admitted.arguments, host, limits, lambda: stop.asked)
+    except Exception as error:  # noqa: BLE001 - whatever a machine with a fault in it may raise
+        return failed(f"internal error: {type(error).__name__}")
+
+
+async def _converse(channel: trio.SocketStream, task: bytes, limits: Limits, host: Host) -> Outcome | None:
+    """Give a child its task and hear it out; None if it ends, or talks nonsense, without an outcome."""
+    logged = 0
+    try:
+        await channel.send_all(task)
+        while head := await _exactly(channel, FRAME.size):
+            kind, length = FRAME.unpack(head)
+            if length > 2 * limits.output + OVERHEAD:
+                return None
+            body = await _exactly(channel, length)
+            if kind == Frame.OUTCOME:
+                return workplace.decode_outcome(body)
+            logged += 1
+            if logged <= LOGGED:
+                host.log(*workplace.decode_line(body))
+    except (trio.BrokenResourceError, workplace.Nonsense):
+        return None
+    return None
+
+
+async def _exactly(channel: trio.SocketStream, length: int) -> bytes:
+    """That many bytes, or b"" if the channel ends before."""
+    received = bytearray()
+    while len(received) < length:
+        some = await channel.receive_some(length - len(received))
+        if not some:
+            return b""
+        received += some
+    return bytes(received)

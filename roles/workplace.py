@@ -1,0 +1,139 @@
+"""What a child of the spawner does: one task from its channel, run in the machine, and its outcome back.
+
+Agent and child are one program before and after a fork, so they agree on these bytes by construction; the
+agent still believes no length and no text that a child sends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from conf.version import VERSION
+from errors import CwError
+from mesh.admission import Admit
+from vm.host import Host
+from vm.machine import Limits, Outcome, run
+from vm.verifier import verify
+
+FRAME = struct.Struct("!BI")
+"""From a child: what it is, and how many bytes of it follow."""
+SENTENCE = 4096
+"""Bytes of a line for the log."""
+
+_PART = struct.Struct("!I")
+_OUTCOME = struct.Struct("!I?II")
+"""Status, truncated, bytes of output, bytes of error output; the fault is the rest."""
+
+
+class Frame(IntEnum):
+    """What a child sends."""
+
+    LINE = 1
+    OUTCOME = 2
+
+
+class Nonsense(CwError):
+    """A child sent what no child sends."""
+
+
+class Task(NamedTuple):
+    """What a child needs to run a command: nothing else of the agent's is looked at after the fork."""
+
+    image: bytes
+    arguments: tuple[str, ...]
+    limits: Limits
+    facts: Mapping[str, str]
+    acls: Sequence[str]
+
+    @classmethod
+    def of(cls, admitted: Admit, limits: Limits, host: Host) -> Task:
+        """The task of an admitted command, with the node as it is now."""
+        return cls(admitted.image, admitted.arguments, limits, host.facts(), host.acls())
+
+
+def encode(task: Task) -> bytes:
+    """A task as bytes: its image, then the rest, each behind its length."""
+    rest = json.dumps([task.arguments, task.limits, dict(task.facts), list(task.acls)]).encode()
+    return b"".join(_PART.pack(len(part)) + part for part in (task.image, rest))
+
+
+def decode_outcome(body: bytes) -> Outcome:
+    """The body of an OUTCOME frame. Raises Nonsense."""
+    try:
+        status, truncated, output, error = _OUTCOME.unpack_from(body)
+    except struct.error as short:
+        raise Nonsense from short
+    begin = _OUTCOME.size
+    middle, end = begin + output, begin + output + error
+    if end > len(body):
+        raise Nonsense
+    fault = body[end:].decode(errors="replace")
+    return Outcome(status, body[begin:middle], body[middle:end], truncated, fault)
+
+
+def decode_line(body: bytes) -> tuple[str, str]:
+    """The body of a LINE frame: level and text. Raises Nonsense."""
+    level, separator, text = body[:SENTENCE].partition(b"\0")
+    if not separator:
+        raise Nonsense
+    return level.decode(errors="replace"), text.decode(errors="replace")
+
+
+class _Here:
+    """The machine's host in a child: what the task says, and a log that goes to the agent."""
+
+    version = VERSION
+
+    def __init__(self, task: Task, channel: socket.socket) -> None:
+        self._task = task
+        self._channel = channel
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def facts(self) -> Mapping[str, str]:
+        return self._task.facts
+
+    def acls(self) -> Sequence[str]:
+        return self._task.acls
+
+    def identity(self) -> tuple[int, int]:
+        return os.geteuid(), os.getegid()
+
+    def log(self, level: str, text: str) -> None:
+        line = f"{level}\0{text}".encode(errors="replace")[:SENTENCE]
+        self._channel.sendall(FRAME.pack(Frame.LINE, len(line)) + line)
+
+
+def work(channel: socket.socket) -> None:
+    """A child's life. SIGTERM stops the machine, which still tells its outcome; the spawner's death too."""
+    spawner = os.getppid()
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
+    task = _task(channel)
+    outcome = run(
+        verify(task.image),
+        task.arguments,
+        _Here(task, channel),
+        task.limits,
+        lambda: bool(stopped) or os.getppid() != spawner,
+    )
+    fault = outcome.fault.encode(errors="replace")
+    head = _OUTCOME.pack(outcome.status, outcome.truncated, len(outcome.output), len(outcome.error_output))
+    body = head + outcome.output + outcome.error_output + fault
+    channel.sendall(FRAME.pack(Frame.OUTCOME, len(body)) + body)
+
+
+def _task(channel: socket.socket) -> Task:
+    with channel.makefile("rb") as stream:
+        image, rest = (stream.read(*_PART.unpack(stream.read(_PART.size))) for _ in range(2))
+    arguments, limits, facts, acls = json.loads(rest)
+    return Task(image, tuple(arguments), Limits(*limits), facts, acls)

@@ -1,0 +1,308 @@
+"""Commands run in threads and in children, with every way in which a child can fail to answer."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+import trio
+
+from mesh.admission import Admit
+from mesh.command import parse
+from mesh.images import image_of
+from roles import runner
+from roles.runner import KILLED, LOGGED, OVERRUN, Runner, Stop
+from tests.conftest import CHECKOUT
+from vm.assembler import assemble
+from vm.effects import effect_of
+from vm.machine import Limits, Outcome
+from vm.opcodes import Effect
+from vm.verifier import verify
+
+AMPLE = Limits(instructions=10**12)
+BRIEF = AMPLE._replace(seconds=0.05)
+PATIENCE = 30
+"""Seconds after which a test that waits has failed."""
+
+SCRIPT = """
+import json, os, signal, socket, sys, time
+from roles.spawner import serve
+%s
+serve(socket.socket(fileno=%d), work)
+"""
+WORK = "from roles.workplace import work"
+
+
+class Host:
+    """A host with two facts, which remembers what is logged."""
+
+    version = "0.1.0"
+
+    def __init__(self) -> None:
+        self.logged: list[tuple[str, str]] = []
+        self.heard = trio.Event()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def facts(self) -> Mapping[str, str]:
+        return {"role": "web", "sys.fqdn": "web01.example.com"}
+
+    def acls(self) -> Sequence[str]:
+        return ["allow alice ALL"]
+
+    def identity(self) -> tuple[int, int]:
+        return 0, 0
+
+    def log(self, level: str, text: str) -> None:
+        self.logged.append((level, text))
+        self.heard.set()
+
+
+class Place:
+    """A runner with the spawner that it uses."""
+
+    def __init__(self, runner: Runner, spawner: subprocess.Popen[bytes]) -> None:
+        self.runner = runner
+        self.spawner = spawner
+        self.host = Host()
+        self.stop = Stop()
+
+    async def run(self, admitted: Admit, limits: Limits = AMPLE) -> Outcome:
+        return await self.runner.run(admitted, limits, self.host, self.stop)
+
+
+@contextmanager
+def spawned(work: str, held: Sequence[int]) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        script = SCRIPT % (work, theirs.fileno())
+        with subprocess.Popen(
+            [sys.executable, "-c", script],
+            pass_fds=[theirs.fileno(), *held],
+            cwd=CHECKOUT,
+            stderr=subprocess.DEVNULL,
+        ) as spawner:
+            theirs.close()
+            try:
+                yield spawner, ours
+            finally:
+                spawner.kill()
+
+
+@asynccontextmanager
+async def place(work: str = WORK, *held: int) -> AsyncIterator[Place]:
+    with spawned(work, held) as (spawner, control), trio.fail_after(PATIENCE):
+        made = Runner(control, 2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made.watch)
+            yield Place(made, spawner)
+            nursery.cancel_scope.cancel()
+
+
+def verb(*words: str) -> Admit:
+    command = parse(words)
+    own = image_of(command.verb)
+    return Admit(own.image, own.program, own.effect, ("mesh", *command.arguments), True)
+
+
+def program(body: str) -> Admit:
+    image = assemble(f"fn main\n{body}\nret\n", "test", lambda _: None)
+    verified = verify(image)
+    return Admit(image, verified, effect_of(verified), ("test",), True)
+
+
+ENDLESS = 'again: print "x" jmp again'
+READING = 'fact.get "role" %a\n'
+"""What makes a program run in a child."""
+
+in_both = pytest.mark.parametrize("reading", ["", READING], ids=["thread", "child"])
+
+
+@pytest.mark.parametrize(
+    ("words", "effect", "output"),
+    [
+        (("ping",), Effect.PURE, b"pong\n"),
+        (("show", "version"), Effect.PURE, b"0.1.0\n"),
+        (("show", "acls"), Effect.PURE, b"allow alice ALL\n"),
+        (("show", "facts"), Effect.READS, b"role=web\nsys.fqdn=web01.example.com\n"),
+        (("show", "fact", "role"), Effect.READS, b"role=web\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+async def test_verbs(words: tuple[str, ...], effect: Effect, output: bytes) -> None:
+    admitted = verb(*words)
+    assert admitted.effect is effect
+    async with place() as here:
+        assert await here.run(admitted) == Outcome(0, output, b"", False, "")
+
+
+@in_both
+async def test_status_error_output_and_log_come_back(reading: str) -> None:
+    body = reading + 'error "wrong"\nsyslog "warning" "look"\nretv 7'
+    async with place() as here:
+        assert await here.run(program(body)) == Outcome(7, b"", b"wrong\n", False, "")
+        assert here.host.logged == [("warning", "look")]
+
+
+@in_both
+async def test_a_fault_is_an_outcome(reading: str) -> None:
+    async with place() as here:
+        outcome = await here.run(program(reading + 'print "so far"\nset %b 0\ndiv %a %b'))
+        assert (outcome.status, outcome.output) == (125, b"so far")
+        assert "zero" in outcome.fault
+
+
+@in_both
+async def test_output_is_cut_and_the_program_goes_on(reading: str) -> None:
+    body = reading + 'set %b 1000\nagain: print "0123456789"\nsub %b 1\neq %b 0\njnz again\nretv 3'
+    async with place() as here:
+        assert await here.run(program(body), AMPLE._replace(output=55)) == Outcome(
+            3, b"0123456789" * 5 + b"01234", b"", True, ""
+        )
+
+
+@in_both
+async def test_a_command_is_stopped(reading: str) -> None:
+    async with place() as here:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_soon, here)
+            outcome = await here.run(program(reading + ENDLESS))
+        assert (outcome.status, outcome.fault) == (125, "cancelled")
+
+
+async def stop_soon(here: Place) -> None:
+    here.stop.ask()
+
+
+@in_both
+async def test_a_command_overruns_its_time(reading: str) -> None:
+    async with place() as here:
+        outcome = await here.run(program(reading + ENDLESS), BRIEF)
+        assert outcome.status == OVERRUN
+        assert outcome.error_output.endswith(KILLED)
+        assert outcome.output.startswith(b"xxx")
+
+
+@in_both
+async def test_what_runs_delays_neither_the_loop_nor_another_command(reading: str) -> None:
+    async with place() as here, trio.open_nursery() as nursery:
+        nursery.start_soon(here.run, program(reading + ENDLESS))
+        for words in (("ping",), ("show", "fact", "role")):
+            other = Place(here.runner, here.spawner)
+            assert (await other.run(verb(*words))).status == 0
+        for _ in range(100):
+            await trio.sleep(0.0001)
+        here.stop.ask()  # only now: so all of the above was done while it ran
+
+
+HEED_NOTHING = """
+def work(channel):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(1000)
+"""
+
+
+async def test_a_child_that_heeds_nothing_is_killed_when_its_time_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "LAST_WORDS", 0.05)
+    async with place(HEED_NOTHING) as here:
+        assert await here.run(program(READING), BRIEF) == Outcome(124, b"", KILLED, False, "killed: run time")
+
+
+async def test_a_child_that_heeds_nothing_is_killed_when_it_is_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "LAST_WORDS", 0.05)
+    async with place(HEED_NOTHING) as here:
+        here.stop.ask()
+        outcome = await here.run(program(READING))
+        assert (outcome.status, outcome.fault) == (125, "cancelled")
+
+
+BAD_CHILDREN = {
+    "killed": ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
+    "exits": ("os._exit(3)", "exit status 3"),
+    "exits in the middle of a frame": ("channel.send(b'\\2\\0\\0'); os._exit(0)", "exit status 0"),
+    "an endless frame": ("channel.send(b'\\2\\xff\\xff\\xff\\xff'); channel.recv(1)", "exit status 0"),
+    "an outcome that is none": ("channel.send(b'\\2\\0\\0\\0\\1x'); channel.recv(1)", "exit status 0"),
+    "lengths that lie": (
+        "channel.send(b'\\2\\0\\0\\0\\x0d' + b'\\0' * 5 + b'\\xff' * 8); channel.recv(1)",
+        "exit status 0",
+    ),
+    "a line that is none": ("channel.send(b'\\1\\0\\0\\0\\1x'); channel.recv(1)", "exit status 0"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CHILDREN)
+async def test_a_child_that_does_not_answer(name: str) -> None:
+    script, how = BAD_CHILDREN[name]
+    drained = "while not channel.recv(65536).endswith(b']'): pass"
+    async with place(f"def work(channel):\n  {drained}\n  {script}") as here:
+        outcome = await here.run(program(READING))
+        assert outcome.status == 125
+        assert outcome.error_output.endswith(b"\n")
+        assert outcome.fault.startswith("the process that ran it ended without an answer")
+        assert how in outcome.fault
+        assert (await here.run(verb("ping"))).status == 0
+
+
+async def test_a_command_that_logs_without_end_is_not_heard_for_ever() -> None:
+    body = READING + f'set %b {LOGGED + 50}\nagain: syslog "info" "x"\nsub %b 1\neq %b 0\njnz again'
+    async with place() as here:
+        assert (await here.run(program(body))).status == 0
+        assert here.host.logged == [("info", "x")] * LOGGED
+
+
+async def test_the_spawners_death_is_told_and_leaves_nobody_waiting() -> None:
+    async with place(HEED_NOTHING) as here:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill, here)
+            outcome = await here.run(program(READING))
+        assert outcome.status == 125
+        assert "the process that starts commands died" in outcome.fault
+        await here.runner.watch()
+        assert here.runner.dead
+        late = await here.run(program(READING))
+        assert (late.status, late.fault) == (outcome.status, outcome.fault)
+        assert (await here.run(verb("ping"))).status == 0
+
+
+async def kill(here: Place) -> None:
+    here.spawner.kill()
+
+
+async def test_a_child_ends_with_the_spawner() -> None:
+    """An endless program notices by itself that nobody is there any more: the pipe it holds is closed."""
+    reading, writing = os.pipe()
+    async with place(WORK, writing) as here, trio.lowlevel.FdStream(reading) as end:
+        os.close(writing)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.run, program(READING + 'syslog "info" "running"\n' + ENDLESS))
+            await here.host.heard.wait()
+            here.spawner.kill()
+        assert await end.receive_some() == b""
+
+
+async def test_a_machine_with_a_fault_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Outcome:
+        raise ZeroDivisionError("never said")
+
+    monkeypatch.setattr(runner, "run", broken)
+    async with place() as here:
+        outcome = await here.run(verb("ping"))
+        assert (outcome.status, outcome.fault) == (125, "internal error: ZeroDivisionError")
+
+
+async def test_no_descriptor_stays() -> None:
+    async with place() as here:
+        await here.run(verb("show", "facts"))
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(10):
+            await here.run(verb("show", "facts"))
+        assert len(os.listdir("/proc/self/fd")) == before
