@@ -130,16 +130,11 @@ def _insist(path: Path, wanted: str, kind: str) -> None:
 def _read(path: Path, private: bool) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as stream:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise KeyFileError(f"{path}: expected a key file, got something that is no regular file")
-            if private and status.st_mode & 0o077:
-                mode = stat.S_IMODE(status.st_mode)
-                raise KeyFileError(
-                    f"{path}: others can read this private key (mode {mode:04o}): chmod 600 {path}"
-                )
-            raw = stream.read(MAX_FILE + 1)
+        try:
+            _insist_on_mode(path, os.fstat(descriptor).st_mode, private)
+            raw = os.read(descriptor, MAX_FILE + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise KeyFileError(f"cannot read the key {path}: {error.strerror}") from error
     if len(raw) > MAX_FILE:
