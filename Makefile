@@ -47,7 +47,7 @@ clean:  ## remove what was made, but for .venv
 # The tool is in an environment of its own: it needs a pip of its own.
 requirements: $(VENV)/made.stamp  ## write requirements/*.txt anew from pyproject.toml, versions kept
 	$(PYTHON) -m venv build/pip-tools
-	build/pip-tools/bin/pip install --quiet --disable-pip-version-check pip-tools
+	build/pip-tools/bin/pip install -qq --disable-pip-version-check pip-tools
 	CUSTOM_COMPILE_COMMAND='make requirements' build/pip-tools/bin/pip-compile $(PINNED) \
 	    --output-file requirements/run.txt pyproject.toml
 	CUSTOM_COMPILE_COMMAND='make requirements' build/pip-tools/bin/pip-compile $(PINNED) \
@@ -57,6 +57,6 @@ PINNED := --quiet --no-config --generate-hashes --strip-extras --annotation-styl
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 $(READY): requirements/dev.txt $(VENV)/made.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
 	    --requirement requirements/dev.txt
 	touch $@

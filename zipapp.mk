@@ -17,7 +17,7 @@ dist/cw: $(PARTS) build/wheels.stamp
 # The oldest C library that the wheels still support, so that the file runs on more than hosts like this one.
 build/wheels.stamp: requirements/run.txt | $(VENV)/made.stamp
 	rm -rf build/wheels
-	$(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+	$(VENV)/bin/python -m pip download -qq --disable-pip-version-check --no-deps --require-hashes \
 	    --requirement requirements/run.txt --dest build/wheels --only-binary :all: \
 	    --implementation cp --python-version $(FOR_PYTHON) --platform manylinux2014_$(MACHINE)
 	touch $@

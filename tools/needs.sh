@@ -24,7 +24,7 @@ pam_unix() {
 }
 
 look
-if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing:$missing"
     # shellcheck disable=SC2086 # names of packages, one word each
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing; } </dev/null >&2
