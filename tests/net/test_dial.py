@@ -9,19 +9,12 @@ import trio.testing
 
 from mesh.messages import (
     Error,
-    Hello,
-    Message,
     Ping,
     Pong,
     Result,
-    Side,
-    Welcome,
-    decode,
-    encode,
 )
 from net.dial import (
     LONGEST_PAUSE,
-    READ,
     DialError,
     Link,
     LinkBroken,
@@ -31,52 +24,11 @@ from net.dial import (
     say_hello,
     shake_hands,
 )
+from tests.brokers import HELLO, WELCOME, Broker
+from tests.sessions import AGENT, BROKER, EPHEMERALS, initiator
 from wire.errors import WireError
 from wire.handshake import Initiator, Peer, Responder
 from wire.noise import key_pair
-from wire.transport import Transport
-
-BROKER = key_pair(b"b" * 32)
-AGENT = key_pair(b"a" * 32)
-HELLO = Hello(1, "0.1.0", "web01.example.com", "6f1c1d3e-0000-4000-8000-000000000001")
-WELCOME = Welcome(1, "0.1.0", 10_000, 5_000)
-
-
-def initiator(broker_key: bytes = BROKER.public) -> Initiator:
-    return Initiator(Peer.AGENT, broker_key, b"e" * 32, AGENT)
-
-
-class Broker:
-    """The other end of a stream: shakes hands, then says what it is told to."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.stream = stream
-        self.transport: Transport | None = None
-        self.heard: list[Message] = []
-
-    async def shake_hands(self) -> None:
-        responder = Responder(BROKER, b"f" * 32)
-        while (done := responder.feed(bytes(await self.stream.receive_some()))) is None:
-            pass
-        reply, established, _ = done
-        assert established.remote_static == AGENT.public
-        self.transport = established.transport
-        await self.stream.send_all(reply)
-
-    async def hear(self) -> Message:
-        assert self.transport is not None
-        while not self.heard:
-            received = bytes(await self.stream.receive_some(READ))
-            assert received
-            self.heard += [decode(Side.AGENT, raw)[1] for raw in self.transport.open(received)]
-        return self.heard.pop(0)
-
-    def sealed(self, *messages: Message) -> bytes:
-        assert self.transport is not None
-        return b"".join(self.transport.seal(encode(message)) for message in messages)
-
-    async def say(self, *messages: Message) -> None:
-        await self.stream.send_all(self.sealed(*messages))
 
 
 async def greeted() -> tuple[Link, Broker]:
@@ -85,11 +37,11 @@ async def greeted() -> tuple[Link, Broker]:
     broker = Broker(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broker.shake_hands)
-        link = await shake_hands(ours, initiator(), 10)
+        link = await shake_hands(ours, initiator(Peer.AGENT), 10)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broker.say, WELCOME)
         joined = await say_hello(link, HELLO, lambda: 77)
-    assert await broker.hear() == HELLO
+    assert await broker.hear() == (0, HELLO)
     assert joined == (link, WELCOME, 77)
     return link, broker
 
@@ -99,7 +51,7 @@ async def test_messages_pass_both_ways(autojump_clock: trio.testing.MockClock) -
     await broker.say(Ping(9))
     assert await link.receive() == (0, Ping(9))
     await link.send(Pong(9))
-    assert await broker.hear() == Pong(9)
+    assert await broker.hear() == (0, Pong(9))
 
 
 async def test_several_messages_in_one_piece(autojump_clock: trio.testing.MockClock) -> None:
@@ -113,7 +65,7 @@ async def test_a_message_that_came_with_hello_is_not_lost(autojump_clock: trio.t
     broker = Broker(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broker.shake_hands)
-        link = await shake_hands(ours, initiator(), 10)
+        link = await shake_hands(ours, initiator(Peer.AGENT), 10)
     await broker.say(WELCOME, Ping(1))
     joined = await say_hello(link, HELLO, lambda: 0)
     assert await joined.link.receive() == (0, Ping(1))
@@ -141,7 +93,7 @@ async def test_many_tasks_send_at_once_and_each_message_arrives_whole(
         for result in large:
             nursery.start_soon(link.send, result, result.status + 1)
         heard = [await broker.hear() for _ in large]
-    assert all(result in heard for result in large)
+    assert sorted(heard) == [(result.status + 1, result) for result in large]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +107,7 @@ async def test_an_error_instead_of_hello(
     broker = Broker(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broker.shake_hands)
-        link = await shake_hands(ours, initiator(), 10)
+        link = await shake_hands(ours, initiator(Peer.AGENT), 10)
     await broker.say(error)
     with pytest.raises(TurnedAway, match=error.sentence) as raised:
         await say_hello(link, HELLO, lambda: 0)
@@ -167,20 +119,22 @@ async def test_another_broker_than_the_one_with_the_key(autojump_clock: trio.tes
 
     async def imposter() -> None:
         with pytest.raises(WireError):
-            Responder(BROKER, b"f" * 32).feed(bytes(await theirs.receive_some()))
+            Responder(BROKER, EPHEMERALS[1]).feed(bytes(await theirs.receive_some()))
         await theirs.aclose()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(imposter)
         with pytest.raises(LinkBroken, match="broker_key"):
-            await shake_hands(ours, initiator(key_pair(b"x" * 32).public), 10)
+            await shake_hands(
+                ours, Initiator(Peer.AGENT, key_pair(b"x" * 32).public, EPHEMERALS[0], AGENT), 10
+            )
 
 
 async def test_something_that_is_no_broker(autojump_clock: trio.testing.MockClock) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     await theirs.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(WireError):
-        await shake_hands(ours, initiator(), 10)
+        await shake_hands(ours, initiator(Peer.AGENT), 10)
 
 
 async def test_silence_ends_a_session_and_a_heartbeat_prolongs_it(
@@ -207,7 +161,7 @@ async def test_a_peer_that_accepts_nothing_ends_a_session(autojump_clock: trio.t
     broker = Broker(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broker.shake_hands)
-        link = await shake_hands(ours, initiator(), 10)
+        link = await shake_hands(ours, initiator(Peer.AGENT), 10)
     begun = trio.current_time()
     with pytest.raises(LinkBroken, match="nothing more was accepted for 10 s"):
         await link.send(HELLO)
@@ -260,13 +214,13 @@ async def test_join_over_tcp() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         broker = Broker(stream)
         await broker.shake_hands()
-        assert await broker.hear() == HELLO
+        assert await broker.hear() == (0, HELLO)
         await broker.say(WELCOME, Ping(1))
 
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, serve, 0)
         port = listeners[0].socket.getsockname()[1]
-        joined = await join(("127.0.0.1", port), initiator(), HELLO, lambda: 3, 10)
+        joined = await join(("127.0.0.1", port), initiator(Peer.AGENT), HELLO, lambda: 3, 10)
         assert joined.welcome == WELCOME
         assert await joined.link.receive() == (0, Ping(1))
         await joined.link.aclose()
@@ -278,7 +232,7 @@ async def test_nobody_listens() -> None:
         await taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(DialError, match="cannot connect: Connection refused"):
-            await join(("127.0.0.1", port), initiator(), HELLO, lambda: 0, 10)
+            await join(("127.0.0.1", port), initiator(Peer.AGENT), HELLO, lambda: 0, 10)
 
 
 class Resolver(trio.abc.HostnameResolver):
@@ -299,7 +253,7 @@ async def test_a_name_is_resolved_at_each_attempt() -> None:
     trio.socket.set_custom_hostname_resolver(resolver)
     for _ in range(2):
         with pytest.raises(DialError, match="cannot connect: Name or service not known"):
-            await join(("broker.example.com", 1), initiator(), HELLO, lambda: 0, 10)
+            await join(("broker.example.com", 1), initiator(Peer.AGENT), HELLO, lambda: 0, 10)
     assert resolver.asked == 2
 
 
@@ -311,5 +265,5 @@ async def test_someone_who_says_nothing_is_given_up_at_the_deadline() -> None:
         listeners = await nursery.start(trio.serve_tcp, say_nothing, 0)
         port = listeners[0].socket.getsockname()[1]
         with pytest.raises(DialError, match=r"no broker answered within 0\.05 s"):
-            await join(("127.0.0.1", port), initiator(), HELLO, lambda: 0, 0.05)
+            await join(("127.0.0.1", port), initiator(Peer.AGENT), HELLO, lambda: 0, 0.05)
         nursery.cancel_scope.cancel()
