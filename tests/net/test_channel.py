@@ -173,13 +173,10 @@ def test_a_broker_that_resets_the_connection() -> None:
         link.hear()
         link.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
-    with (
-        broker(reset) as listener,
-        dialled(listener.address) as channel,
-        pytest.raises(Broken, match="broke: Connection reset by peer"),
-    ):
+    with broker(reset) as listener, dialled(listener.address) as channel:
         channel.send(encode(Pong(1)), PATIENCE)
-        channel.receive(soon())
+        with pytest.raises(Broken, match="broke: Connection reset by peer"):
+            channel.receive(soon())
 
 
 def test_bytes_that_no_broker_sealed() -> None:
