@@ -68,7 +68,7 @@ def run(words: list[str]) -> int:
     match words:
         case []:
             raise UsageError("a command is missing (see cw --help)")
-        case ["--version"]:
+        case ["--version", *_]:
             print(f"cw {VERSION}")
             return 0
         case ["--help" | "-h", *_]:
