@@ -196,3 +196,10 @@ def test_the_warden_ends_with_the_broker(quick: str) -> None:
         assert select.select([warden], [], [], 20)[0] == [warden]
     finally:
         os.close(warden)
+
+
+def test_the_service_file_that_ships_works_here(user: Account) -> None:
+    lines = (ROOT / "conf/pam.d/clockwork").read_text().splitlines()
+    with pam_service(*lines) as shipped:
+        assert verdict(shipped, user.name, user.password) == [True, "accepted"]
+        assert verdict(shipped, user.name, "x")[0] is False

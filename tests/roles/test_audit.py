@@ -1,0 +1,113 @@
+import json
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from roles.audit import Audit, AuditError, timestamp
+
+
+def events(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_700_000_000.1234, "2023-11-14T22:13:20.123Z"),
+        (1_700_000_000.9996, "2023-11-14T22:13:21.000Z"),
+    ],
+)
+def test_times_are_rfc_3339_in_utc(seconds: float, text: str) -> None:
+    assert timestamp(seconds) == text
+
+
+def test_an_event_is_one_json_line(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+    with Audit(path, now=lambda: 0) as audit:
+        audit.write("request", user="alice", words=("show", "a\nb\u2028\udc80"), sessions=3)
+    assert path.read_text().count("\n") == 1
+    assert events(path) == [
+        {
+            "time": "1970-01-01T00:00:00.000Z",
+            "event": "request",
+            "user": "alice",
+            "words": ["show", "a\nb\u2028\udc80"],
+            "sessions": 3,
+        }
+    ]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_it_is_only_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+    for number in range(2):
+        with Audit(path) as audit:
+            audit.write("start", number=number)
+    assert [event["number"] for event in events(path)] == [0, 1]
+
+
+def test_lines_written_at_once_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+
+    def write(number: int) -> None:
+        with Audit(path) as audit:
+            for _ in range(50):
+                audit.write("x", number=number, text=str(number) * 3000)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(events(path)) == 200
+
+
+def test_reopening_goes_on_in_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+    with Audit(path) as audit:
+        audit.write("one")
+        path.rename(tmp_path / "audit.1")
+        audit.write("two")
+        audit.reopen()
+        audit.write("three")
+    assert [event["event"] for event in events(tmp_path / "audit.1")] == ["one", "two"]
+    assert [event["event"] for event in events(path)] == ["three"]
+
+
+def test_a_file_that_cannot_be_reopened_leaves_the_old_one(tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    with Audit(directory / "audit") as audit:
+        directory.rename(tmp_path / "moved")
+        with pytest.raises(AuditError, match="cannot open the audit log"):
+            audit.reopen()
+        audit.write("still")
+    assert [event["event"] for event in events(tmp_path / "moved/audit")] == ["still"]
+
+
+def test_no_file_keeps_nothing() -> None:
+    with Audit(None) as audit:
+        audit.write("x")
+        audit.reopen()
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "/nonexistent/audit"])
+def test_what_cannot_be_written_is_an_error_that_names_the_file(path: str) -> None:
+    with pytest.raises(AuditError, match=f"audit log {path}: "), Audit(Path(path)) as audit:
+        audit.write("x")
+
+
+def test_what_is_started_does_not_inherit_it(tmp_path: Path) -> None:
+    with Audit(tmp_path / "audit"):
+        descriptors = [int(name) for name in os.listdir("/proc/self/fd")]
+        ours = [
+            number
+            for number in descriptors
+            if os.path.lexists(f"/proc/self/fd/{number}")
+            and os.readlink(f"/proc/self/fd/{number}") == str(tmp_path / "audit")
+        ]
+        assert [os.get_inheritable(number) for number in ours] == [False]
