@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-FAILURES = 5
-"""Failures in a row after which a user is refused at an address."""
+FAILURES = 10
+"""Failures in a row, tries under way among them, after which a user is refused at an address."""
 WINDOW = 60.0
 """Seconds after the last of them until the user may try again there."""
 CAPACITY = 4096
