@@ -78,7 +78,8 @@ def tokens(source: str, file: str, warn: Callable[[str], None]) -> Iterator[Lexe
             if heredoc is not None:
                 yield Lexeme(Token.STRING, _heredoc(lines, heredoc[1], where), 0, where)
                 break
-            lexeme, at = _string(line, at, where, warn) if line[at] == '"' else _plain(line, at, where)
+            string = _STRING.match(line, at)
+            lexeme, at = _string(string, where, warn) if string else _plain(line, at, where)
             yield lexeme
             at = _space(line, at)
 
@@ -104,10 +105,7 @@ def _heredoc(lines: Iterator[tuple[int, str]], mark: str, where: str) -> str:
     return _fail(where, f"the text of <<{mark} has no end (expected: a line that is just {mark})")
 
 
-def _string(line: str, at: int, where: str, warn: Callable[[str], None]) -> tuple[Lexeme, int]:
-    found = _STRING.match(line, at)
-    if found is None:
-        _fail(where, "expected: a string")
+def _string(found: re.Match[str], where: str, warn: Callable[[str], None]) -> tuple[Lexeme, int]:
     if found[2] != '"':
         warn(f'{where}: a string without its closing " ends at the end of the line')
     text = _ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[1]), found[1])

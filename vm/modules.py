@@ -1,9 +1,9 @@
-"""The Pendulum modules that ship with cw, read from beside this file, inside a zip too. Light to import."""
+"""The Pendulum modules that ship with cw, read from beside this file, inside a zip too."""
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Hashable
+from pkgutil import get_data
 from typing import NamedTuple
 
 
@@ -22,13 +22,8 @@ SHIPPED = frozenset({"mesh"})
 
 def source(name: str) -> str | None:
     """The text of a module that ships with cw; None: there is none of that name."""
-    if name not in SHIPPED or __spec__ is None:
-        return None
-    read = getattr(__spec__.loader, "get_data", None)
-    if read is None:
-        return None
-    found: bytes = read(os.path.join(os.path.dirname(__file__), "pn", name + ".pn"))
-    return found.decode()
+    found = get_data("vm", f"pn/{name}.pn") if name in SHIPPED else None
+    return found.decode() if found is not None else None
 
 
 def find(name: str) -> Source | None:

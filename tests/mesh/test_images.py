@@ -1,0 +1,74 @@
+import hashlib
+from collections.abc import Sequence
+
+import pytest
+
+from mesh.command import GRAMMAR, Verb, parse
+from mesh.images import VERSIONS, image_of
+from tests.vm.hosts import FakeHost
+from vm import modules
+from vm.machine import Limits, Outcome, run
+from vm.opcodes import Effect
+from vm.verifier import verify
+
+HOST = FakeHost(
+    {"sys.fqdn": "web01.example.com", "role": "web", "odd": "%[a]s\n$(x)"},
+    ["allow root ALL", 'deny %ops "show *" final'],
+)
+
+
+def outcome_of(*words: str, host: FakeHost = HOST) -> Outcome:
+    command = parse(words)
+    arguments = (command.verb.module, *command.arguments)
+    return run(image_of(command.verb).program, arguments, host, Limits(), lambda: False)
+
+
+OUTCOMES = [
+    (("ping",), 0, "pong\n"),
+    (("show", "version"), 0, "9.8.7\n"),
+    (("show", "facts"), 0, "odd=%[a]s\n$(x)\nrole=web\nsys.fqdn=web01.example.com\n"),
+    (("show", "fact", "role"), 0, "role=web\n"),
+    (("show", "fact", "sys.fqdn", "odd"), 0, "sys.fqdn=web01.example.com\nodd=%[a]s\n$(x)\n"),
+    (("show", "fact", "nope"), 1, "unknown fact: nope\n"),
+    (("show", "fact", "nope", "role"), 1, "unknown fact: nope\nrole=web\n"),
+    (("show", "acls"), 0, 'allow root ALL\ndeny %ops "show *" final\n'),
+    (("show", "acls", "for", "root"), 0, "allow root ALL\n"),
+    (("show", "acls", "for", "%ops"), 0, 'deny %ops "show *" final\n'),
+    (("show", "acls", "for", "ops"), 0, ""),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "output"), OUTCOMES)
+def test_what_a_node_answers(words: Sequence[str], status: int, output: str) -> None:
+    assert outcome_of(*words) == Outcome(status, output.encode(), b"", False, "")
+
+
+def test_a_node_without_facts_answers_nothing() -> None:
+    assert outcome_of("show", "facts", host=FakeHost()).output == b""
+
+
+EFFECTS = {
+    ("ping",): Effect.PURE,
+    ("show", "version"): Effect.PURE,
+    ("show", "facts"): Effect.READS,
+    ("show", "fact"): Effect.READS,
+    ("show", "acls"): Effect.PURE,
+    ("show", "acls", "for"): Effect.PURE,
+}
+
+
+def test_effects() -> None:
+    assert {verb.words: image_of(verb).effect for verb in GRAMMAR} == EFFECTS
+
+
+@pytest.mark.parametrize("verb", GRAMMAR, ids=lambda verb: verb.function)
+def test_the_image_is_verified_and_made_once(verb: Verb) -> None:
+    made = image_of(verb)
+    assert made.module == "mesh/1"
+    assert verify(made.image).instructions == made.program.instructions
+    assert image_of(verb) is made
+
+
+def test_the_version_of_a_module_rises_with_its_text() -> None:
+    digest = hashlib.sha256((modules.source("mesh") or "").encode()).hexdigest()
+    assert (VERSIONS["mesh"], digest[:16]) == (1, "88d17c7b3d750af8"), "give it a new version"
