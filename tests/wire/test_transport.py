@@ -146,6 +146,7 @@ def test_a_record_too_short_for_any_message_is_refused_before_it_came(size: int)
 
 WRONG_SPLITS = {
     "a flag of its own": [b"\2hello"],
+    "a flag of its own on a full part": [b"\2" + bytes(CHUNK_BYTES), b"\0hello"],
     "a first part that is not full": [b"\1hello", b"\0world"],
     "an empty part": [b"\1"],
     "an empty last part": [b"\1" + bytes(CHUNK_BYTES), b"\0"],
