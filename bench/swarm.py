@@ -250,11 +250,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         site = Path(directory, "site")
         cw = [sys.executable, "-ISB", options.cw]
-        init = [*cw, "init", str(site), "--listen", "127.0.0.1:0"]
+        init = [*cw, "init", str(site)]
         subprocess.run(init, check=True, stdout=subprocess.DEVNULL)
         user = getpass.getuser()
         broker_key = read_public(site / "broker.key.pub").public
-        meshd = [*cw, "meshd", "-c", str(site / "meshd.toml"), "--set", 'auth.agent_trust="any"']
+        settings = ('auth.agent_trust="any"', 'broker.listen=["127.0.0.1:0"]', 'auth.pam_service=""')
+        meshd = [*cw, "meshd", "-c", str(site / "meshd.toml")]
+        meshd += [word for setting in settings for word in ("--set", setting)]
         with subprocess.Popen(meshd, stderr=subprocess.PIPE, text=True) as broker:
             try:
                 assert broker.stderr is not None
