@@ -81,11 +81,10 @@ def check(asked: Asked) -> Checked:
     """Everything that can be known to be wrong without a broker, found out. Raises CwError, status 2."""
     words = parse_command(_command_words(asked.words)).words
     if asked.filters:
-        from mesh.filters import parse as parse_filter
+        from mesh.filters import parse_all
         from net.bounded import bounded
 
-        for text in asked.filters:
-            parse_filter(text, bounded)
+        parse_all(asked.filters, bounded)
     conf = load(Path(asked.config) if asked.config else None, asked.set)
     timeout = conf.timeout if asked.timeout is None else asked.timeout
     request = Request(
