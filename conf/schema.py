@@ -108,7 +108,7 @@ class MeshdLimits:
         seconds(), 10, "A session idle this long is pinged; two misses end it. In seconds."
     )
     unauthenticated: int = _key(
-        whole(1, 65536), 256, "Connections that have not proved who they are, at most."
+        whole(1, 65536), 1024, "Connections that have not proved who they are, at most."
     )
     request_time: float = _key(seconds(), 3600, "The longest that a client may wait for answers, in seconds.")
     message: int = _key(whole(128 * 1024, MEBIBYTE, "bytes"), MEBIBYTE, "The longest message, in bytes.")
