@@ -177,6 +177,11 @@ def test_bad_files(tmp_path: Path) -> None:
     assert isinstance(error_of(str(bad)), AssemblyError)
 
 
+def test_a_device_is_written_as_it_is(hello: Path) -> None:
+    assert pn.main(["-S", "-o", "/dev/null", str(hello)]) == 0
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
 def test_no_image_is_written_after_an_error(tmp_path: Path) -> None:
     source = tmp_path / "x.pn"
     source.write_text("fn main fs.stat %a")
