@@ -14,7 +14,7 @@ help:  ## this list
 setup: $(READY)  ## a Python environment in .venv with pinned, hashed packages
 
 demo: dist/cw  ## build dist/cw and run a whole mesh on this host with it
-	$(BIN)/python -ISB dist/cw demo
+	dist/cw demo
 
 check: lint layers types test  ## format, lint, layers, types, tests
 
