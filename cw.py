@@ -19,7 +19,7 @@ ROLES = {
     "cert": ("roles.cert", "make a key pair for a user, an agent or a broker"),
     "trust": ("roles.trust", "edit a trust database: whose keys are accepted"),
     "fact": ("roles.fact", "what this node knows of itself"),
-    "pn": ("roles.pn", "assemble, disassemble and run Pendulum"),
+    "pn": ("roles.pn", "assemble and run Pendulum"),
     "demo": ("roles.demo", "a whole mesh on this host: broker, six agents, a few queries, clean exit"),
 }
 """The subcommands that are a role of their own; `main` of the module gets the words after the name."""
