@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -51,3 +51,5 @@ def started(
             yield Probe(process.stdin, process.stdout)
         finally:
             process.kill()
+            with suppress(BrokenPipeError):  # it may have ended before the test did, which the test will tell
+                process.stdin.close()
