@@ -1,0 +1,283 @@
+"""A node's side of its sessions: what becomes of each COMMAND, from its admission to its answer.
+
+A session reads and judges one message at a time; what is admitted runs beside it, so that heartbeats go on
+and commands pass each other. What runs belongs to the node, not to the session it came by: a lost broker
+stops nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import trio
+
+from mesh import messages
+from mesh.admission import Abstain, Admit, Case, Deny, Drop, Expire, Node, Refuse, admit, expired
+from mesh.clock import BrokerClock
+from mesh.command import canonical
+from mesh.filters import Bounded
+from net.dial import Joined, LinkBroken, TurnedAway
+from roles.audit import Audit, AuditError
+from roles.log import Log
+from roles.runner import Stop, failed
+from vm.host import Host
+from vm.machine import Limits, Outcome
+from wire.errors import WireError
+
+WAITING = 64
+"""Admitted commands that may wait for their turn; one that comes then gets a RESULT that says so."""
+SLACK = 5.0
+"""Seconds beyond two heartbeats after which a silent session is dead."""
+SHORTEST_HEARTBEAT = 1.0
+"""Seconds: a session is never given up sooner than after two of these, however often its broker pings."""
+
+
+class Runs(Protocol):
+    """What runs admitted commands: roles/runner.py."""
+
+    async def run(self, admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outcome:
+        """Run it to its end."""
+        ...
+
+
+class Session:
+    """One session with a broker, from its HELLO on; `milliseconds` is our own clock."""
+
+    def __init__(self, joined: Joined, broker: str, milliseconds: Callable[[], int]) -> None:
+        self.broker = broker
+        self.link = joined.link
+        self.link.patience = 2 * max(joined.welcome.heartbeat / 1000, SHORTEST_HEARTBEAT) + SLACK
+        self.last = 0
+        """The highest serial seen."""
+        self.over = False
+        self.errands: dict[int, Errand] = {}
+        """What this session waits for, by serial."""
+        self._milliseconds = milliseconds
+        self._clock = BrokerClock()
+        self._clock.sample(joined.welcome.now, joined.at)
+
+    def now(self) -> int:
+        """The broker's milliseconds."""
+        return self._clock.at(self._milliseconds())
+
+    async def echo(self, ping: messages.Ping) -> None:
+        """Answer a heartbeat, and learn from it what time it is at the broker."""
+        self._clock.sample(ping.now, self._milliseconds())
+        await self.link.send(messages.Pong(ping.now))
+
+    async def answer(self, serial: int, message: messages.Message) -> None:
+        """Send an answer, unless the session is over: results are never sent on a later one."""
+        if self.over:
+            return
+        try:
+            await self.link.send(message, serial)
+        except (LinkBroken, WireError):
+            # Nothing more can be said here; the task that reads will find the connection closed.
+            self.over = True
+            await self.link.aclose()
+
+
+class Asked(NamedTuple):
+    """A COMMAND as it came."""
+
+    session: Session
+    serial: int
+    command: messages.Command
+
+    async def answer(self, message: messages.Message) -> None:
+        """Answer it, where it came from."""
+        await self.session.answer(self.serial, message)
+
+
+class Errand:
+    """An admitted command on its way to its answer."""
+
+    def __init__(self, asked: Asked, admitted: Admit) -> None:
+        self.asked = asked
+        self.admitted = admitted
+        self.stop = Stop()
+        self.turn = trio.CancelScope()
+        """Around its wait for a free place."""
+
+    def end(self) -> None:
+        """Have it end early, in whatever state it is."""
+        self.stop.ask()
+        self.turn.cancel()
+
+
+class Agent:
+    """What all sessions of a node share.
+
+    `node` says what the node goes by at the moment, `limits` bound each command, `concurrent` of which run at
+    once, in the nursery `errands`. `milliseconds` is CLOCK_BOOTTIME.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: Callable[[], Node],
+        host: Host,
+        runner: Runs,
+        limits: Limits,
+        concurrent: int,
+        bounded: Bounded,
+        milliseconds: Callable[[], int],
+        log: Log,
+        audit: Audit,
+        errands: trio.Nursery,
+    ) -> None:
+        self._node = node
+        self._host = host
+        self._runner = runner
+        self._limits = limits
+        self._places = trio.Semaphore(concurrent)
+        self._bounded = bounded
+        self._milliseconds = milliseconds
+        self._log = log
+        self._audit = audit
+        self._errands = errands
+        self._waiting: set[Errand] = set()
+        self._running: set[Errand] = set()
+        self._closed = ""
+
+    async def attend(self, joined: Joined, broker: str) -> None:
+        """Serve a session until it ends: TurnedAway, LinkBroken or another WireError says why."""
+        session = Session(joined, broker, self._milliseconds)
+        try:
+            while True:
+                serial, message = await session.link.receive()
+                match message:
+                    case messages.Command():
+                        await self._consider(Asked(session, serial, message))
+                    case messages.Ping():
+                        await session.echo(message)
+                    case messages.Cancel() if serial in session.errands:
+                        session.errands[serial].end()
+                    case messages.Error(code, sentence):
+                        raise TurnedAway(code, sentence)
+        finally:
+            session.over = True
+            for errand in self._waiting.intersection(session.errands.values()):
+                errand.end()
+
+    def close(self, why: str) -> None:
+        """Start nothing more, not even what waits for its turn; what runs goes on."""
+        self._closed = why
+        for errand in self._waiting:
+            errand.end()
+
+    def stop(self) -> None:
+        """Have everything that runs end now."""
+        for errand in self._running:
+            errand.end()
+
+    async def _consider(self, asked: Asked) -> None:
+        session = asked.session
+        crowded = len(self._waiting) >= WAITING
+        unable = self._closed or (f"busy: {WAITING} commands wait for their turn here" if crowded else "")
+        case = Case(
+            asked.command, asked.serial, session.last, session.now(), self._node(), unable, self._bounded
+        )
+        decision = admit(case)
+        session.last = max(session.last, asked.serial)
+        if isinstance(decision, Admit):
+            await self._accept(Errand(asked, decision))
+        elif isinstance(decision, Drop):
+            self._log.warning(f"{session.broker} sent serial {asked.serial:016x} again, or late: dropped")
+        else:
+            event, answer = _CLOSINGS[type(decision)]
+            if event:
+                self._note(event, asked, decision._asdict())
+            await asked.answer(answer(decision))
+
+    async def _accept(self, errand: Errand) -> None:
+        asked = errand.asked
+        await asked.answer(messages.Optin())
+        if errand.admitted.runs and not asked.session.over:
+            asked.session.errands[asked.serial] = errand
+            self._waiting.add(errand)
+            self._errands.start_soon(self._carry_out, errand)
+
+    async def _carry_out(self, errand: Errand) -> None:
+        """An admitted command, from the wait for its turn to its answer."""
+        with errand.turn:
+            await self._places.acquire()
+        self._waiting.discard(errand)
+        if errand.turn.cancelled_caught:
+            answer = self._end_early(errand.asked)
+        else:
+            self._running.add(errand)
+            try:
+                answer = await self._take_turn(errand)
+            finally:
+                self._running.discard(errand)
+                self._places.release()
+        await errand.asked.answer(answer)
+        del errand.asked.session.errands[errand.asked.serial]
+
+    async def _take_turn(self, errand: Errand) -> messages.Message:
+        """Run a command if it is still wanted; the answer to send."""
+        asked, command = errand.asked, errand.asked.command
+        if errand.stop.asked:
+            return self._end_early(asked)
+        if late := expired(command, asked.session.now()):
+            self._note("expired", asked, late._asdict())
+            return messages.Expired()
+        try:
+            self._record("ran", asked, {"effect": errand.admitted.effect.word})
+        except AuditError as error:
+            self._log.error(f"{error}; so nothing runs")
+            return _result(failed("the audit log of this node cannot be written"), 0.0)
+        limits = self._limits
+        if command.run_time:
+            limits = limits._replace(seconds=min(limits.seconds, command.run_time / 1000))
+        began = trio.current_time()
+        outcome = await self._runner.run(errand.admitted, limits, self._host, errand.stop)
+        seconds = trio.current_time() - began
+        how = {"status": outcome.status, "fault": outcome.fault, "seconds": round(seconds, 6)}
+        self._note("ended", asked, how)
+        return _result(outcome, seconds)
+
+    def _end_early(self, asked: Asked) -> messages.Message:
+        self._note("cancelled", asked, {})
+        return _result(failed("cancelled before its turn came"), 0.0)
+
+    def _note(self, event: str, asked: Asked, more: Mapping[str, object]) -> None:
+        """Add to the audit log what is so, whether it can be written or not."""
+        try:
+            self._record(event, asked, more)
+        except AuditError as error:
+            self._log.error(str(error))
+
+    def _record(self, event: str, asked: Asked, more: Mapping[str, object]) -> None:
+        self._audit.write(
+            event,
+            serial=f"{asked.serial:016x}",
+            broker=asked.session.broker,
+            user=asked.command.user,
+            authenticated=asked.command.how,
+            command=canonical(asked.command.words),
+            filters=asked.command.filters,
+            **more,
+        )
+
+
+def _refusal(refused: Refuse) -> messages.Result:
+    """On standard output, which users are shown."""
+    return messages.Result(refused.status, refused.sentence.encode(errors="replace") + b"\n", b"", False, 0)
+
+
+def _result(outcome: Outcome, seconds: float) -> messages.Result:
+    return messages.Result(
+        outcome.status, outcome.output, outcome.error_output, outcome.truncated, round(seconds * 1_000_000)
+    )
+
+
+_CLOSINGS: Mapping[type, tuple[str, Callable[[Any], messages.Message]]] = {
+    Deny: ("denied", lambda _: messages.Denied()),
+    Expire: ("expired", lambda _: messages.Expired()),
+    Abstain: ("", lambda _: messages.Optout()),
+    Refuse: ("refused", _refusal),
+}
+"""What a command that is not admitted leaves in the audit log, and its answer."""
