@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha1 as sha1_of
 
 from vm.machine import Machine
 from vm.ops.build import INTO, TEXT, takes
@@ -43,6 +42,8 @@ def topic(machine: Machine, text: bytes) -> None:
 @takes(TEXT, INTO)
 def sha1(machine: Machine, text: bytes) -> int:
     """SHA-1 of a string, in hexadecimal."""
+    import hashlib  # here, since it loads OpenSSL: 3 MiB that an agent seldom needs
+
     machine.labour(8 * len(text))
     machine.acc = 0
-    return machine.keep(sha1_of(text, usedforsecurity=False).hexdigest().encode())
+    return machine.keep(hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
