@@ -91,12 +91,13 @@ class Children:
         return child
 
     def wait_for(self, child: Child, line: str) -> None:
-        """Wait until the daemon's log says `line`; raises ChildFailed if it ends before, or never does."""
+        """Wait until the daemon's log says `line`; ChildFailed if any daemon ends, or it never does."""
         deadline = time.monotonic() + READY_WITHIN
         while line not in child.log.read_text(errors="replace"):
-            status = child.process.poll()
-            if status is not None:
-                raise ChildFailed(f"{child.name} ended with status {status}: {_last_line(child.log)}")
+            for one in self.daemons:
+                status = one.process.poll()
+                if status is not None:
+                    raise ChildFailed(f"{one.name} ended with status {status}: {_last_line(one.log)}")
             if time.monotonic() > deadline:
                 raise ChildFailed(f"{child.name} is not ready: {_last_line(child.log)}")
             self._wait(LOOK)

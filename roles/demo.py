@@ -1,4 +1,4 @@
-"""`cw demo`: a whole mesh on this host. Real processes on loopback, made from the very file that runs this."""
+"""`cw demo`: a whole mesh on this host, real processes on loopback, from the very file that runs it."""
 
 from __future__ import annotations
 
@@ -96,15 +96,17 @@ def main(argv: Sequence[str]) -> int:
     try:
         with Children() as children:
             directory = Path(tempfile.mkdtemp(prefix="cw-demo-"))
+            kept = False
             try:
                 site = Site(directory, children)
                 site.start()
                 if options.keep:
                     site.keep()
+                    kept = True
                 else:
                     site.ask_all()
             finally:  # still inside Children: no signal cuts this short
-                if not options.keep or children.daemons:
+                if not kept:
                     children.stop()
                     shutil.rmtree(directory)
     except Stopped as stopped:
@@ -172,6 +174,7 @@ class Site:
         except ChildFailed as error:
             if os.strerror(errno.EADDRINUSE).lower() not in str(error).lower():
                 raise
+            self._children.stop()
             shutil.rmtree(site)
             raise PortTaken from error
         return port
