@@ -256,7 +256,7 @@ class Agent:
             serial=f"{asked.serial:016x}",
             broker=asked.session.broker,
             user=asked.command.user,
-            authenticated=asked.command.how,
+            authenticated=asked.command.how.partition(" ")[0],
             command=canonical(asked.command.words),
             filters=asked.command.filters,
             **more,

@@ -108,7 +108,7 @@ class Scene:
 def command(*words: str, **changes: Any) -> Command:
     own = image_of(parse(words).verb)
     asked = Command(
-        "alice", ("staff",), "key", words, own.module, own.image, (), "run", None, WELCOME.now, 40_000, 0
+        "alice", ("staff",), "key 0123", words, own.module, own.image, (), "run", None, WELCOME.now, 40_000, 0
     )
     return asked._replace(**changes)
 

@@ -1,0 +1,128 @@
+"""`cw cogd`: the agent. Reads its configuration, sees that it has a key and a name, and lives on one node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from auth.keys import ENCRYPTION, broker_key, read_secret, write_pair
+from conf.load import load, show
+from conf.schema import CogdConf
+from conf.watched import Watched
+from mesh import acl
+from net.builtin import host_fqdn, node_uuid
+from net.lean import import_trio
+from roles import spawner, workplace
+from roles.arguments import Parser
+from roles.audit import Audit
+from roles.log import Log
+from wire.noise import KeyPair
+
+EXAMPLES = """\
+  cw cogd -c site/cogd.toml
+  cw cogd --test                              check configuration, keys and permissions
+  cw cogd --set 'agent.brokers=["broker.example.com:2315"]' --show-config
+"""
+
+AGENTS = "/etc/clockwork/agents"
+"""Where a broker's trust database of agents usually is: for the commands that the log proposes."""
+
+
+class Identity(NamedTuple):
+    """Who this agent is, and which brokers it believes."""
+
+    fqdn: str
+    uuid: str
+    key: KeyPair
+    broker_key: bytes
+
+    @property
+    def trust(self) -> str:
+        """The command that makes a broker accept this agent."""
+        return f"cw trust -d {AGENTS} {self.key.public.hex()}={self.fqdn}"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the agent until SIGTERM or SIGINT; exit status 0 once what ran has ended."""
+    parser = Parser("cogd", "The agent of a node: authorises, filters and runs commands, answers.", EXAMPLES)
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {CogdConf.FILE}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
+    )
+    parser.add_argument(
+        "--show-config", action="store_true", help="print the effective configuration and exit"
+    )
+    parser.add_argument(
+        "--test", action="store_true", help="check configuration, keys and permissions and exit"
+    )
+    options = parser.parse_args(argv)
+    conf = load(CogdConf, options.config, options.set)
+    if options.show_config:
+        print(show(conf), end="")
+        return 0
+    log = Log("cogd", conf.log.level, conf.log.format)
+    rules = first_rules(conf, log)
+    if options.test:
+        check(conf)
+        print("cogd: configuration, keys and permissions are good")
+        return 0
+    identity = identified(conf, log)
+    audit = Audit(conf.audit.file)
+    return live(conf, identity, rules, log, audit)
+
+
+def first_rules(conf: CogdConf, log: Log) -> Watched[tuple[acl.Rule, ...]]:
+    """The access rules; none, if there is no such file yet. Raises CwError for a file that cannot be used."""
+    rules: Watched[tuple[acl.Rule, ...]] = Watched(conf.acl.file, acl.parse, ())
+    if rules.path is None or rules.path.exists():
+        rules.refresh()
+    if not rules.value:
+        log.warning(f"no access rules ({rules.path or 'acl.file is empty'}): every command is denied")
+    return rules
+
+
+def check(conf: CogdConf) -> None:
+    """Find out what would be wrong at the start, and make nothing. Raises CwError."""
+    broker_key(conf.agent.broker_key, Path())
+    _ = conf.agent.fqdn or host_fqdn()
+    if conf.agent.key.exists():
+        read_secret(conf.agent.key, ENCRYPTION)
+    if (conf.agent.state_dir / "uuid").exists():
+        node_uuid(conf.agent.state_dir)
+    Audit(conf.audit.file).close()
+
+
+def identified(conf: CogdConf, log: Log) -> Identity:
+    """Who this agent is; a key and a UUID are made where there are none. Raises CwError."""
+    fqdn = conf.agent.fqdn or host_fqdn()
+    known = broker_key(conf.agent.broker_key, Path())
+    made = not conf.agent.key.exists()
+    if made:
+        write_pair(conf.agent.key, ENCRYPTION, fqdn, os.urandom(32))
+    key = read_secret(conf.agent.key, ENCRYPTION)
+    identity = Identity(fqdn, node_uuid(conf.agent.state_dir), KeyPair(key.secret, key.public), known)
+    if made:
+        log.info(f"made a key, {conf.agent.key}; to trust it, on the broker: {identity.trust}")
+    return identity
+
+
+def live(
+    conf: CogdConf, identity: Identity, rules: Watched[tuple[acl.Rule, ...]], log: Log, audit: Audit
+) -> int:
+    """Fork the spawner, then serve. Trio is imported after the fork, so that the spawner stays small."""
+    hands = spawner.start(workplace.work)
+    try:
+        import_trio()
+        import trio
+
+        from roles.here import Here
+        from roles.node import Life
+
+        life = Life(conf, identity, Here(conf, identity, rules, log), log, audit)
+        trio.run(life.run, hands.control)
+    finally:
+        hands.control.close()
+        os.waitpid(hands.pid, 0)
+    return 0

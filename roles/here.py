@@ -1,0 +1,91 @@
+"""The node that an agent speaks for: its facts and rules as they are now, and the upkeep of both."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from conf.schema import CogdConf
+from conf.version import VERSION
+from conf.watched import Watched
+from errors import CwError
+from mesh import acl, admission
+from net.gather import every_fact
+from roles.log import Log
+from vm.opcodes import Effect
+
+if TYPE_CHECKING:
+    from roles.cogd import Identity
+
+
+class Here:
+    """The machine's host, and what commands are judged by."""
+
+    version = VERSION
+
+    def __init__(
+        self, conf: CogdConf, identity: Identity, rules: Watched[tuple[acl.Rule, ...]], log: Log
+    ) -> None:
+        self._conf = conf
+        self._identity = identity
+        self._rules = rules
+        self._log = log
+        self._facts: dict[str, str] = {}
+        self._complaint = ""
+        self._max_effect = Effect[conf.agent.max_effect.upper()]
+
+    # -- for the machine; called from its threads
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return time.monotonic()
+
+    def facts(self) -> Mapping[str, str]:
+        """Name to value."""
+        return self._facts
+
+    def acls(self) -> Sequence[str]:
+        """The rules in force."""
+        return [acl.line_of(rule) for rule in self._rules.value]
+
+    def identity(self) -> tuple[int, int]:
+        """Effective user and group ids."""
+        return os.geteuid(), os.getegid()
+
+    def log(self, level: str, text: str) -> None:
+        """What a command logs."""
+        self._log.info(f"a command says ({level}): {text}")
+
+    # -- for admission
+
+    def node(self) -> admission.Node:
+        """What commands are judged by."""
+        return admission.Node(self._identity.uuid, (self._rules.value,), self._facts, self._max_effect)
+
+    # -- upkeep
+
+    async def gather(self) -> None:
+        """Find out all facts anew."""
+        facts = self._conf.facts
+        self._facts = await every_fact(
+            self._identity.fqdn,
+            self._identity.uuid,
+            VERSION,
+            facts.gatherers,
+            facts.static,
+            facts.time_limit,
+            self._log.warning,
+        )
+
+    def look(self) -> None:
+        """Read the rules if they have changed; what cannot be used is logged once and changes nothing."""
+        try:
+            if self._rules.refresh():
+                self._log.info(f"{self._rules.path} was read again")
+                self._complaint = ""
+        except CwError as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                self._log.error(f"{error}; the last good rules stay in force")
