@@ -13,10 +13,10 @@ from conf.schema import CogdConf
 from conf.watched import Watched
 from mesh import acl
 from net.builtin import host_fqdn, node_uuid
-from net.lean import import_trio
 from roles import spawner, workplace
 from roles.arguments import Parser
 from roles.audit import Audit
+from roles.lean import postpone
 from roles.log import Log
 from wire.noise import KeyPair
 
@@ -114,7 +114,7 @@ def live(
     """Fork the spawner, then serve. Trio is imported after the fork, so that the spawner stays small."""
     hands = spawner.start(workplace.work)
     try:
-        import_trio()
+        postpone("hmac", "ssl")
         import trio
 
         from roles.here import Here
