@@ -20,9 +20,6 @@ class Postponed(ModuleType):
 
 
 def postpone(*names: str) -> None:
-    """Let these modules be loaded at their first use; nothing where they are loaded already.
-
-    Trio imports `ssl` and `hmac` for TLS and DTLS, which no one here speaks, and with them OpenSSL.
-    """
+    """Let these modules be loaded at their first use; nothing where they are loaded already."""
     for name in names:
         sys.modules.setdefault(name, Postponed(name))

@@ -7,8 +7,7 @@ import sys
 
 TRIO_WITHOUT_TLS = """
 import sys
-from roles import lean
-lean.postpone("hmac", "ssl")
+import roles
 import trio
 async def nothing(): await trio.sleep(0)
 trio.run(nothing)
