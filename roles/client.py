@@ -165,12 +165,16 @@ class Printer:
 
 
 def _write(text: str) -> None:
-    """To standard output, in UTF-8 whatever the locale: the same bytes for every script."""
-    if sys.stdout is None or not text:
+    """To standard output, in UTF-8 whatever the locale: the same bytes for every script.
+
+    Not through Python's buffers: what could not be written would be tried again, and complained of, at exit.
+    """
+    if sys.stdout is None:  # closed by whoever started this process
         return
+    rest = memoryview(text.encode())
     try:
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
+        while rest:
+            rest = rest[os.write(sys.stdout.fileno(), rest) :]
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -222,16 +226,18 @@ class Conversation:
             self._deadline = time.monotonic() + AFTER_CANCEL
             self._channel.send(encode(Cancel(), self._hearing.serial), AFTER_CANCEL)
         answers = []
-        for raw in messages:
-            match self._hearing.hear(raw):
-                case Answer() as answer:
-                    answers.append(answer)
-                case Pong() as pong:
-                    self._channel.send(encode(pong), self._within)
+        try:
+            for raw in messages:
+                match self._hearing.hear(raw):
+                    case Answer() as answer:
+                        answers.append(answer)
+                    case Pong() as pong:
+                        self._channel.send(encode(pong), self._within)
+        finally:  # an ERROR may come with the last answers
+            self._printer.print(answers)
         if not accepted and self._hearing.sessions is not None and not self._cancelled:
             # The broker's own deadline counts from here: it may have waited for PAM until now.
             self._deadline = time.monotonic() + self._within + GRACE
-        self._printer.print(answers)
 
     def _silence(self) -> Late:
         did = "answer" if self._hearing.sessions is None else "end the request"
