@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.house.probes import started
 from tools.onefile.build import build
 
 ANSWER = f"cw {VERSION}\n"
-LOAD_ALL = "import nacl.bindings, trio, cattrs, tomli_w, pam, msgpack.fallback; print('loaded')"
+LOAD_ALL = "import nacl.bindings, trio, cattrs, tomli_w, pam; print('loaded')"
 PRIVATE_MOUNTS = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-euc"]
 WITHOUT_MEMFD = [sys.executable, str(Path(__file__).with_name("without_memfd.py"))]
 
@@ -201,6 +202,20 @@ def test_another_python_is_one_sentence(cw_file: Path, pretence: str, sentence: 
     ended = pretending(cw_file, pretence)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"cw: {sentence.format(sys.executable)}\n"
+
+
+def test_a_file_replaced_while_it_starts_is_one_sentence(cw_file: Path, tmp_path: Path) -> None:
+    """The directory that was read is not that of the file that is there now."""
+    damaged = tmp_path / "cw"
+    contents = bytearray(cw_file.read_bytes())
+    with zipfile.ZipFile(cw_file) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith("/boot.pyc"):
+                contents[member.header_offset : member.header_offset + 4] = b"else"
+    damaged.write_bytes(contents)
+    ended = run(*this_python(damaged, "--version"))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"cw: {damaged} is damaged, or was replaced in this very moment: start it again\n"
 
 
 def test_start_is_text_that_every_python_can_read() -> None:

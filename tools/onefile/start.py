@@ -26,6 +26,8 @@ def start():
         index = loader.get_data(part + "index")
     except OSError:
         refuse("this file was not built for %s, which is %s" % (sys.executable, tag))
+    except ImportError:
+        refuse("%s is damaged, or was replaced in this very moment: start it again" % loader.archive)
     names = {"__name__": "boot"}
     exec(marshal.loads(boot[16:]), names)
     sys.exit(names["start"](loader.archive, tag, index))
