@@ -111,7 +111,8 @@ def _connected(address: str, deadline: float, within: float) -> socket.socket:
     """A connection to the first of the name's addresses that takes one, the time shared out among them."""
     host, port = dialled(address)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # As bytes: text would be encoded by a codec that takes longer to import than the broker to answer.
+        found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Unreachable(f"cannot reach the broker {address}: {error.strerror}") from error
     failure: OSError = TimeoutError()
