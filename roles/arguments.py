@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
 
 from conf.version import VERSION
@@ -29,3 +30,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """What argparse calls when it understands no more."""
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def of_daemon(name: str, summary: str, examples: str, file: Path) -> Parser:
+    """The parser of a role that goes on: which configuration, and what to do with it."""
+    parser = Parser(name, summary, examples)
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {file}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
+    )
+    parser.add_argument(
+        "--show-config", action="store_true", help="print the effective configuration and exit"
+    )
+    parser.add_argument(
+        "--test", action="store_true", help="check configuration, keys and permissions and exit"
+    )
+    return parser

@@ -14,7 +14,7 @@ from conf.watched import Watched
 from mesh import acl
 from net.builtin import host_fqdn, node_uuid
 from roles import spawner, workplace
-from roles.arguments import Parser
+from roles.arguments import of_daemon
 from roles.audit import Audit
 from roles.lean import postpone
 from roles.log import Log
@@ -46,17 +46,8 @@ class Identity(NamedTuple):
 
 def main(argv: Sequence[str]) -> int:
     """Run the agent until SIGTERM or SIGINT; exit status 0 once what ran has ended."""
-    parser = Parser("cogd", "The agent of a node: authorises, filters and runs commands, answers.", EXAMPLES)
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {CogdConf.FILE}")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
-    )
-    parser.add_argument(
-        "--show-config", action="store_true", help="print the effective configuration and exit"
-    )
-    parser.add_argument(
-        "--test", action="store_true", help="check configuration, keys and permissions and exit"
-    )
+    summary = "The agent of a node: authorises, filters and runs commands, answers."
+    parser = of_daemon("cogd", summary, EXAMPLES, CogdConf.FILE)
     options = parser.parse_args(argv)
     conf = load(CogdConf, options.config, options.set)
     if options.show_config:

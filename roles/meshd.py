@@ -23,7 +23,7 @@ from conf.watched import Watched
 from errors import CwError
 from mesh import acl
 from net.serve import accept, listen
-from roles.arguments import Parser
+from roles.arguments import of_daemon
 from roles.audit import Audit
 from roles.authority import Authority
 from roles.broker import Broker
@@ -84,19 +84,8 @@ class Files:
 
 def main(argv: Sequence[str]) -> int:
     """Run the broker until SIGTERM or SIGINT; exit status 0 after a drain."""
-    parser = Parser(
-        "meshd", "The broker: authenticates users, broadcasts their commands, relays the answers.", EXAMPLES
-    )
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {MeshdConf.FILE}")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
-    )
-    parser.add_argument(
-        "--show-config", action="store_true", help="print the effective configuration and exit"
-    )
-    parser.add_argument(
-        "--test", action="store_true", help="check configuration, keys and permissions and exit"
-    )
+    summary = "The broker: authenticates users, broadcasts their commands, relays the answers."
+    parser = of_daemon("meshd", summary, EXAMPLES, MeshdConf.FILE)
     options = parser.parse_args(argv)
     conf = load(MeshdConf, options.config, options.set)
     if options.show_config:
