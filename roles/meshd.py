@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import trio
