@@ -1,0 +1,156 @@
+"""Both sides of the protocol by hand, over blocking sockets: what no honest client or agent would say."""
+
+import os
+import socket
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from auth.keys import KeyFile, read_public, read_secret
+from auth.signing import sign
+from mesh.messages import (
+    REPORTS,
+    VERSION,
+    Auth,
+    Error,
+    Hello,
+    Identity,
+    KeyAuth,
+    Kind,
+    Message,
+    NoAuth,
+    Ping,
+    Pong,
+    Request,
+    Side,
+    Welcome,
+    decode,
+    decode_report,
+    encode,
+    kind_of,
+)
+from tests.e2e.harness import PATIENCE, Site
+from wire.handshake import Initiator, Peer
+from wire.noise import KeyPair, key_pair
+
+READ = 65536
+
+
+class Heard(NamedTuple):
+    """A message of the broker; `about` is the node that it speaks of to a client."""
+
+    serial: int
+    message: Message | None
+    about: Identity | None = None
+
+
+class Talk:
+    """An established session with a site's broker; nothing but the handshake was said."""
+
+    def __init__(self, site: Site, peer: Peer, static: KeyPair | None = None) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", site.port), PATIENCE)
+        broker_key = read_public(site.home / "broker.key.pub").public
+        initiator = Initiator(peer, broker_key, os.urandom(32), static)
+        try:
+            self.socket.sendall(initiator.first())
+            while (done := initiator.feed(self.socket.recv(READ))) is None:
+                pass
+        except BaseException:
+            self.socket.close()
+            raise
+        established, self._arrived = done
+        self.hash = established.hash
+        self._transport = established.transport
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; safe to call again."""
+        self.socket.close()
+
+    def say(self, *messages: Message, serial: int = 0) -> None:
+        """Send messages, in one piece."""
+        self.say_raw(*(encode(message, serial) for message in messages))
+
+    def say_raw(self, *messages: bytes) -> None:
+        """Send messages that need not be any."""
+        self.socket.sendall(b"".join(self._transport.seal(message) for message in messages))
+
+    def hear(self) -> Heard:
+        """The broker's next message; heartbeats are answered and not shown. EOFError: it hung up."""
+        while True:
+            while not self._arrived:
+                received = self.socket.recv(READ)
+                if not received:
+                    raise EOFError
+                self._arrived = self._transport.open(received)
+            raw = self._arrived.pop(0)
+            if kind_of(raw) in REPORTS:
+                serial, _, about, message = decode_report(raw)
+                return Heard(serial, message, about)
+            serial, message = decode(Side.BROKER, raw)
+            if not isinstance(message, Ping):
+                return Heard(serial, message)
+            self.say(Pong(message.now))
+
+    def hear_all(self) -> list[Heard]:
+        """Everything that the broker says until it hangs up."""
+        heard = []
+        try:
+            while True:
+                heard.append(self.hear())
+        except (EOFError, ConnectionError):
+            return heard
+
+
+class Client(Talk):
+    """A user's connection."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site, Peer.CLIENT)
+
+    def ask(self, request: Request, key: KeyFile | None = None) -> None:
+        """Send a REQUEST, signed for this connection if there is a key."""
+        self.say(signed(request, key, self.hash) if key else request)
+
+
+class Agent(Talk):
+    """A node whose every word is the test's; `welcome` is the broker's answer to its HELLO."""
+
+    def __init__(self, site: Site, key: KeyPair, fqdn: str, uuid: str) -> None:
+        super().__init__(site, Peer.AGENT, key)
+        self.say(Hello(VERSION, "0.1.0", fqdn, uuid))
+        answer = self.hear().message
+        assert isinstance(answer, Welcome | Error)
+        self.welcome = answer
+
+
+def request(user: str, *words: str, auth: Auth | None = None, filters: tuple[str, ...] = ()) -> Request:
+    """What a client would ask."""
+    return Request(VERSION, user, auth or NoAuth(), words, filters, "run", None, 40_000, 0, False)
+
+
+def signed(asked: Request, key: KeyFile, handshake_hash: bytes) -> Request:
+    """The request with the key's good signature for that connection."""
+    auth = KeyAuth(key.public.hex(), os.urandom(32), b"")
+    return sign(asked._replace(auth=auth), key, handshake_hash)
+
+
+def user_key(site: Site) -> KeyFile:
+    """The key of the site's own user."""
+    return read_secret(site.home / f"{site.user}.key", "signing")
+
+
+def agent_key(site: Site, name: str) -> KeyPair:
+    """The key of an agent whose files the site has made."""
+    return key_pair(read_secret(site.directory / name / "agent.key", "encryption").secret)
+
+
+def kinds(heard: list[Heard]) -> list[Kind | str]:
+    """What sorts of messages these are, by name."""
+    return [type(one.message).__name__ for one in heard]
