@@ -2,8 +2,11 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import NamedTuple, Self
+from uuid import uuid4
 
 from auth.keys import KeyFile, read_public, read_secret
 from auth.signing import sign
@@ -154,3 +157,29 @@ def agent_key(site: Site, name: str) -> KeyPair:
 def kinds(heard: list[Heard]) -> list[Kind | str]:
     """What sorts of messages these are, by name."""
     return [type(one.message).__name__ for one in heard]
+
+
+def connected(site: Site) -> socket.socket:
+    """A connection to the site's broker, on which nothing was said yet."""
+    return socket.create_connection(("127.0.0.1", site.port), PATIENCE)
+
+
+def hung_up(sock: socket.socket) -> bytes:
+    """Wait until the other side closes the connection; all that it still said."""
+    said = bytearray()
+    try:
+        while received := sock.recv(READ):
+            said += received
+    except ConnectionError:
+        return bytes(said)
+    return bytes(said)
+
+
+@contextmanager
+def nodes(site: Site, count: int) -> Iterator[list[Agent]]:
+    """Agents with new keys, called n1.example.com and so on: for a broker that trusts any."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(Agent(site, key_pair(os.urandom(32)), f"n{number}.example.com", str(uuid4())))
+            for number in range(1, count + 1)
+        ]
