@@ -51,6 +51,11 @@ class KeyFile(NamedTuple):
         return f"<{self.kind} key {self.public.hex()} of {self.name}>"
 
 
+def short(public: str) -> str:
+    """A public key as logs name it: enough of its digits to find it in a trust database."""
+    return public[:16]
+
+
 def is_name(text: str) -> bool:
     """Whether the text can name a key's holder: 1 to 255 printable characters, no white space, no `#`."""
     return 0 < len(text) <= 255 and text.isprintable() and not set(text) & {" ", "#"}

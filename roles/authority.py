@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from auth.groups import Groups
+from auth.keys import short
 from auth.pam import Authenticator, PamError
 from auth.signing import verified
 from auth.throttle import Throttle
@@ -37,7 +38,7 @@ class Accepted(NamedTuple):
     @property
     def how(self) -> str:
         """How the user was authenticated, as agents and logs are told."""
-        return f"key {self.key}" if self.key else "password"
+        return f"key {short(self.key)}" if self.key else "password"
 
 
 class Authority:
@@ -94,11 +95,13 @@ class Authority:
 
     def _check_key(self, request: Request, key: str, handshake_hash: bytes) -> None:
         if not verified(request, handshake_hash):
-            raise _failed(f"the signature of key {key} is not good for this request on this connection")
+            raise _failed(
+                f"the signature of key {short(key)} is not good for this request on this connection"
+            )
         names = self._users.value.names_of(key)
         if request.user not in names:
             listed = f"is listed for {', '.join(names)}" if names else "is not listed"
-            raise _failed(f"key {key} {listed}")
+            raise _failed(f"key {short(key)} {listed}")
 
     async def _check_password(self, user: str, password: str, address: str) -> None:
         if self._authenticator is None:

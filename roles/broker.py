@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import trio
 
+from auth.keys import short
 from auth.trust import Trust
 from conf.schema import MeshdConf
 from conf.version import VERSION
@@ -46,6 +47,7 @@ from roles.log import Log
 from wire.errors import WireError
 from wire.handshake import Peer, Responder
 from wire.noise import KeyPair
+from wire.transport import MAX_FROM_AGENT
 
 SWEEPS = 10
 """Sweeps for dead and idle sessions in each heartbeat interval."""
@@ -258,7 +260,7 @@ class Broker:
             self._refuse(link, "version" if isinstance(error, VersionUnknown) else "invalid", str(error))
             return
         if isinstance(first, Hello) and established.remote_static is not None:
-            established.transport.max_message = self._conf.limits.message
+            established.transport.max_message = min(MAX_FROM_AGENT, self._conf.limits.message)
             self._join(link, established.remote_static, first)
         elif isinstance(first, Request):
             self._clients[link.number] = client = Client(link, first)
@@ -268,14 +270,12 @@ class Broker:
     def _join(self, link: Link, key: bytes, hello: Hello) -> None:
         names = self._agents.value.names_of(key.hex())
         if names and hello.fqdn not in names:
-            self._log_refused_key(
-                key, link.address, f"names itself {hello.fqdn}, but is listed as {names[0]}"
-            )
+            self._note_refused_key(key, link.address, hello, f"is listed as {names[0]}")
             self._refuse(link, "untrusted", f"this key is listed as {names[0]}, not {hello.fqdn}")
             return
         if not names and self._conf.auth.agent_trust == "listed":
             cure = f"cw trust -d {self._conf.auth.agents} {key.hex()}={hello.fqdn}"
-            self._log_refused_key(key, link.address, f"is not trusted; to accept it: {cure}")
+            self._note_refused_key(key, link.address, hello, f"is not trusted; to accept it: {cure}")
             self._refuse(link, "untrusted", "this broker does not know the agent's key yet")
             return
         self._tickets.pop(link.number).leave()
@@ -287,7 +287,7 @@ class Broker:
         self._hub.flush()
         self._log.info(f"agent {hello.fqdn} at {link.address} is connected", key=key.hex(), version=hello.cw)
 
-    def _log_refused_key(self, key: bytes, address: str, reason: str) -> None:
+    def _note_refused_key(self, key: bytes, address: str, hello: Hello, why: str) -> None:
         """Once per key and minute; over REFUSED_KEYS keys a minute the rest are not named."""
         now = time.monotonic()
         self._refused_keys = {
@@ -295,8 +295,8 @@ class Broker:
         }
         if key not in self._refused_keys and len(self._refused_keys) < REFUSED_KEYS:
             self._refused_keys[key] = now
-            self._log.warning(f"agent at {address} refused: its key {key.hex()} {reason}")
-            self._note("agent refused", address=address, key=key.hex(), why=reason)
+            self._log.warning(f"agent {hello.fqdn} at {address} refused: its key {key.hex()} {why}")
+            self._note("agent refused", address=address, key=short(key.hex()), fqdn=hello.fqdn)
 
     def _from_agent(self, link: Link, raw: bytes) -> None:
         kind = kind_of(raw)
