@@ -122,6 +122,7 @@ class Life:
 
     async def _watch(self, runner: Runner) -> None:
         await runner.watch()
+        self._log.error("the process that starts commands died")
         self._ending.set()
 
     async def _obey(self, signals: AsyncIterator[int], agent: Agent) -> None:

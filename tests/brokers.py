@@ -3,8 +3,9 @@
 import trio
 
 from mesh.messages import Hello, Message, Side, Welcome, decode, encode
-from tests.sessions import AGENT, BROKER, EPHEMERALS
+from tests.sessions import BROKER, EPHEMERALS
 from wire.handshake import Responder
+from wire.noise import KeyPair
 from wire.transport import Transport
 
 HELLO = Hello(1, "0.1.0", "web01.example.com", "6f1c1d3e-0000-4000-8000-000000000001")
@@ -17,15 +18,16 @@ class Broker:
     def __init__(self, stream: trio.abc.Stream, transport: Transport | None = None) -> None:
         self.stream = stream
         self.transport = transport
+        self.agent: bytes | None = None
         self._heard: list[tuple[int, Message]] = []
 
-    async def shake_hands(self) -> None:
-        """The handshake, with the agent whose key is AGENT."""
-        responder = Responder(BROKER, EPHEMERALS[1])
+    async def shake_hands(self, key: KeyPair = BROKER) -> None:
+        """The handshake; `agent` is then the agent's public key."""
+        responder = Responder(key, EPHEMERALS[1])
         while (done := responder.feed(bytes(await self.stream.receive_some()))) is None:
             pass
         reply, established, _ = done
-        assert established.remote_static == AGENT.public
+        self.agent = established.remote_static
         self.transport = established.transport
         await self.stream.send_all(reply)
 

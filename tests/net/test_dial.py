@@ -43,6 +43,7 @@ async def greeted() -> tuple[Link, Broker]:
         joined = await say_hello(link, HELLO, lambda: 77)
     assert await broker.hear() == (0, HELLO)
     assert joined == (link, WELCOME, 77)
+    assert broker.agent == AGENT.public
     return link, broker
 
 
