@@ -113,8 +113,8 @@ class MeshdLimits:
     request_time: float = _key(seconds(), 3600, "The longest that a client may wait for answers, in seconds.")
     message: int = _key(whole(128 * 1024, MEBIBYTE, "bytes"), MEBIBYTE, "The longest message, in bytes.")
     queue: int = _key(
-        whole(256 * 1024, 1024 * MEBIBYTE, "bytes"),
-        4 * MEBIBYTE,
+        whole(2 * MEBIBYTE, 1024 * MEBIBYTE, "bytes"),
+        64 * MEBIBYTE,
         "What may wait to be sent to one peer, in bytes.",
     )
     queues: int = _key(

@@ -124,6 +124,8 @@ class Hub:
         link.outgoing.append(sealed)
         link.queued += len(sealed)
         self._queued += len(sealed)
+        if link.queued > self._bounds.queue and not link.blocked:
+            self._write(link)  # many answers may come in one batch: the socket was not offered them yet
         if link.queued > self._bounds.queue:
             self.drop(link, f"does not read: {link.queued} bytes wait")
         elif self._queued > self._bounds.queues:
@@ -174,7 +176,7 @@ class Hub:
         while self._dirty:
             dirty, self._dirty = self._dirty, []
             for link in dirty:
-                if not link.closed and not link.blocked:
+                if link.outgoing and not link.blocked:
                     self._write(link)
 
     def _write(self, link: Link) -> None:

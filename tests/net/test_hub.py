@@ -133,6 +133,23 @@ async def test_what_the_socket_does_not_take_follows_later(world: World, nursery
     assert other.link.queued == 0
 
 
+async def test_what_was_not_offered_yet_does_not_count(nursery: trio.Nursery) -> None:
+    world = World(Bounds(queue=20_000, queues=3 << 20, stall=20.0))
+    other = world.connect()
+    nursery.start_soon(world.hub.run)
+    sent = [bytes([number]) * 9_000 for number in range(3)]
+    for message in sent:
+        world.hub.post(other.link, message)
+    world.hub.flush()
+    received: list[bytes] = []
+    with trio.fail_after(10):
+        while len(received) < len(sent):
+            received += await other.receive()
+    assert received == sent
+    assert world.closed == []
+    world.close()
+
+
 async def test_a_peer_that_does_not_read_is_closed_at_its_bound(world: World) -> None:
     other = world.connect()
     healthy = world.connect()
