@@ -37,8 +37,10 @@ format: $(READY)  ## put every file in the house's form
 
 dist: dist/cw  ## the one file, dist/cw
 
-bench: dist/cw $(READY)  ## measure start-up
-	$(BIN)/python bench/startup.py
+bench: dist/cw $(READY)  ## measure start-up, an idle agent, and a broker with a thousand
+	$(BIN)/python -m bench.startup
+	$(BIN)/python -m bench.idle
+	$(BIN)/python -m bench.swarm
 
 clean:  ## remove what was made, but for .venv
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

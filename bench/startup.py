@@ -1,6 +1,6 @@
 """How long a start takes: `cw --version` and `cw ping` as ratios of a bare Python, all by the same Python.
 
-    python bench/startup.py [ROUNDS]
+    python -m bench.startup [ROUNDS]
 
 Both sides are started by /usr/bin/python3 where that can run dist/cw. Each round runs every command once, in
 turn, so that whatever else the host does falls on all of them; the median is told.
@@ -30,6 +30,14 @@ def able(python: str) -> bool:
         ).returncode
     except OSError:
         return False
+
+
+def usual_python() -> str:
+    """The Python of the system where that can run the file, else this one."""
+    for python in ("/usr/bin/python3", sys.executable):
+        if able(python):
+            return python
+    raise SystemExit(f"{CW}: not there, or not for this Python; run make dist")
 
 
 def seconds(words: Sequence[str | Path]) -> float:
@@ -72,9 +80,7 @@ def running(words: Sequence[str | Path], ready: str) -> Iterator[None]:
 
 def main(rounds: int) -> None:
     """Print the medians and their ratios to bare Python."""
-    python = next((python for python in ("/usr/bin/python3", sys.executable) if able(python)), None)
-    if python is None:
-        raise SystemExit(f"{CW}: not there, or not for this Python; run make dist")
+    python = usual_python()
     cw = (python, "-ISB", CW)
     with ExitStack() as site:
         folder = Path(site.enter_context(tempfile.TemporaryDirectory()))

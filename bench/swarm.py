@@ -1,7 +1,7 @@
 """How long a real broker takes from REQUEST to closed ledger with N agent sessions, beside a floor of raw
 sockets.
 
-    python bench/swarm.py [--sessions N] [--rounds R] [--cw dist/cw]
+    python -m bench.swarm [--sessions N] [--rounds R]
 
 Starts `cw meshd`, and one process that holds N agent sessions (IK handshake, HELLO, COMMAND in, OPTIN and
 RESULT out, heartbeats), sends `ping` R times as a client would, and prints the median. The floor, in the
@@ -22,7 +22,6 @@ import signal
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -30,10 +29,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from auth.keys import read_public, read_secret
 from auth.signing import sign
+from bench.startup import CW, usual_python
 from conf.version import VERSION
 from mesh.messages import VERSION as PROTOCOL
 from mesh.messages import (
@@ -242,14 +240,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Times a broker with N agent sessions beside raw sockets.")
     parser.add_argument("--sessions", type=int, default=1000, metavar="N")
     parser.add_argument("--rounds", type=int, default=20, metavar="R")
-    parser.add_argument("--cw", default="dist/cw", metavar="FILE")
     options = parser.parse_args()
     count, rounds = options.sessions, options.rounds
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory() as directory:
         site = Path(directory, "site")
-        cw = [sys.executable, "-ISB", options.cw]
+        cw = [usual_python(), "-ISB", str(CW)]
         init = [*cw, "init", str(site)]
         subprocess.run(init, check=True, stdout=subprocess.DEVNULL)
         user = getpass.getuser()
