@@ -52,7 +52,7 @@ class Process:
         )
         self.pid = self._popen.pid
         self._news = threading.Condition()
-        self._texts = {"out": "", "err": ""}
+        self._written = {"out": bytearray(), "err": bytearray()}
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
         self._readers = [
@@ -66,14 +66,17 @@ class Process:
         with stream:
             while chunk := os.read(stream.fileno(), 65536):
                 with self._news:
-                    self._texts[key] += chunk.decode(errors="replace")
+                    self._written[key] += chunk
                     self._news.notify_all()
+
+    def _text(self, key: str) -> str:
+        return self._written[key].decode(errors="replace")
 
     @property
     def log(self) -> str:
         """All that it has written to its standard error so far."""
         with self._news:
-            return self._texts["err"]
+            return self._text("err")
 
     def wait_for(self, pattern: str, times: int = 1) -> re.Match[str]:
         """Wait until its standard error has the pattern that many times; the last of these matches."""
@@ -87,15 +90,13 @@ class Process:
         deadline = time.monotonic() + PATIENCE
         with self._news:
             while True:
-                found = list(re.finditer(pattern, self._texts[key], re.MULTILINE))
+                found = list(re.finditer(pattern, self._text(key), re.MULTILINE))
                 if len(found) >= times:
                     return found[times - 1]
                 remaining = deadline - time.monotonic()
                 ended = not any(reader.is_alive() for reader in self._readers)
                 if remaining <= 0 or (ended and self._popen.poll() is not None):
-                    raise AssertionError(
-                        f"{self.name} never said {pattern!r}; it said:\n{self._texts['err']}"
-                    )
+                    raise AssertionError(f"{self.name} never said {pattern!r}; it said:\n{self._text('err')}")
                 self._news.wait(min(remaining, 0.5))  # the end of a process notifies nobody
 
     def type(self, text: str) -> None:
@@ -117,7 +118,7 @@ class Process:
         status = self._popen.wait(PATIENCE)
         for reader in self._readers:
             reader.join(PATIENCE)
-        return Finished(status, self._texts["out"], self._texts["err"])
+        return Finished(status, self._text("out"), self._text("err"))
 
     def stop(self) -> Finished:
         """Ask it to end, and wait until it has."""
