@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
@@ -21,6 +21,34 @@ PATIENCE = 60.0
 
 FLAGS = ("-ISB",)
 """What dist/cw's first line gives the interpreter."""
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for what nothing announces, such as the state of a process; fails as "never `what`"."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"never {what}"
+        time.sleep(0.01)
+
+
+def state(pid: int) -> str:
+    """The letter of a process's state (proc(5)); empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process stands still (SIGSTOP) for the `with` block; it may be killed meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: state(pid) == "T", f"stopped {pid}")
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 class Finished(NamedTuple):
