@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,34 +55,38 @@ def main(argv: Sequence[str]) -> int:
         print(show(conf), end="")
         return 0
     log = Log("cogd", conf.log.level, conf.log.format)
-    rules = first_rules(conf, log)
     if options.test:
-        check(conf)
+        check(conf, log)
         print("cogd: configuration, keys and permissions are good")
         return 0
-    identity = identified(conf, log)
-    audit = Audit(conf.audit.file)
-    return live(conf, identity, rules, log, audit)
+    hands = spawner.start(workplace.work)
+    try:
+        live(conf, log, hands.control)
+    finally:
+        hands.control.close()
+        os.waitpid(hands.pid, 0)
+    return 0
 
 
 def first_rules(conf: CogdConf, log: Log) -> Watched[tuple[acl.Rule, ...]]:
     """The access rules; none, if there is no such file yet. Raises CwError for a file that cannot be used."""
     rules: Watched[tuple[acl.Rule, ...]] = Watched(conf.acl.file, acl.parse, ())
-    if rules.path is None or rules.path.exists():
+    if rules.path is None or os.path.exists(rules.path):
         rules.refresh()
     if not rules.value:
         log.warning(f"no access rules ({rules.path or 'acl.file is empty'}): every command is denied")
     return rules
 
 
-def check(conf: CogdConf) -> None:
-    """Find out what would be wrong at the start, and make nothing. Raises CwError."""
+def check(conf: CogdConf, log: Log) -> None:
+    """Find out what would be wrong at the start, and make no key and no UUID. Raises CwError."""
     broker_key(conf.agent.broker_key, Path())
     _ = conf.agent.fqdn or host_fqdn()
-    if conf.agent.key.exists():
+    if os.path.exists(conf.agent.key):
         read_secret(conf.agent.key, ENCRYPTION)
-    if (conf.agent.state_dir / "uuid").exists():
+    if os.path.exists(conf.agent.state_dir / "uuid"):
         node_uuid(conf.agent.state_dir)
+    first_rules(conf, log)
     Audit(conf.audit.file).close()
 
 
@@ -89,7 +94,7 @@ def identified(conf: CogdConf, log: Log) -> Identity:
     """Who this agent is; a key and a UUID are made where there are none. Raises CwError."""
     fqdn = conf.agent.fqdn or host_fqdn()
     known = broker_key(conf.agent.broker_key, Path())
-    made = not conf.agent.key.exists()
+    made = not os.path.exists(conf.agent.key)
     if made:
         write_pair(conf.agent.key, ENCRYPTION, fqdn, os.urandom(32))
     key = read_secret(conf.agent.key, ENCRYPTION)
@@ -99,21 +104,16 @@ def identified(conf: CogdConf, log: Log) -> Identity:
     return identity
 
 
-def live(
-    conf: CogdConf, identity: Identity, rules: Watched[tuple[acl.Rule, ...]], log: Log, audit: Audit
-) -> int:
-    """Fork the spawner, then serve. Trio is imported after the fork, so that the spawner stays small."""
-    hands = spawner.start(workplace.work)
-    try:
-        postpone("hmac", "ssl")
-        import trio
+def live(conf: CogdConf, log: Log, control: socket.socket) -> None:
+    """Serve until told to stop. All here comes after the fork: the spawner has no key, no file, no Trio."""
+    identity = identified(conf, log)
+    rules = first_rules(conf, log)
+    audit = Audit(conf.audit.file)
+    postpone("hmac", "ssl")
+    import trio
 
-        from roles.here import Here
-        from roles.node import Life
+    from roles.here import Here
+    from roles.node import Life
 
-        life = Life(conf, identity, Here(conf, identity, rules, log), log, audit)
-        trio.run(life.run, hands.control)
-    finally:
-        hands.control.close()
-        os.waitpid(hands.pid, 0)
-    return 0
+    life = Life(conf, identity, Here(conf, identity, rules, log), log, audit)
+    trio.run(life.run, control)
