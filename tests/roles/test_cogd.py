@@ -393,6 +393,15 @@ async def test_systemd_hears_ready_of_an_agent_that_waits_to_be_trusted(tmp_path
             assert await manager.recv(99) == b"READY=1\nSTATUS=connected to 0 of 1 brokers"
 
 
+async def test_the_spawner_has_no_file_of_the_agents(tmp_path: Path) -> None:
+    async with port() as there, running(Node(tmp_path, there)) as agent:
+        await there.join()
+        held = Path(f"/proc/{agent.spawner()}/fd")
+        assert not [
+            link for each in os.listdir(held) if (link := os.readlink(held / each)).startswith(str(tmp_path))
+        ]
+
+
 async def test_an_idle_agent_has_no_openssl_and_few_descriptors(tmp_path: Path) -> None:
     async with port() as there, running(Node(tmp_path, there)) as agent:
         broker, _ = await there.join()
