@@ -1,0 +1,221 @@
+"""Nodes, brokers and clients that die, hang or are there twice: everybody else goes on, and is told."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from mesh.messages import Optin, Result
+from tests.e2e.harness import Process, Site, stopped, until
+from tests.e2e.raw import Agent, nodes
+from wire.noise import key_pair
+
+NEVER = "limits.heartbeat=600"
+"""For what must be noticed at once: heartbeats notice it after the client's patience."""
+TWO = {"web01": {"role": "web"}, "web02": {"role": "web"}}
+
+
+@pytest.fixture(scope="module")
+def mesh(cw: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Process]]:
+    """Two nodes, both unharmed after every test; the first of them."""
+    with Site(tmp_path_factory.mktemp("failures"), cw) as site:
+        site.broker(NEVER)
+        yield site, site.agents(TWO)["web01"]
+
+
+def spawner_of(agent: Process) -> int:
+    """The process that forks a child for each command that reads: stopped, commands hang after OPTIN."""
+    (child,) = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+    return int(child)
+
+
+def ran(site: Site, name: str) -> list[str]:
+    """The commands that an agent says it has begun, after it opted in."""
+    noted = [json.loads(line) for line in (site.directory / name / "cogd.audit").read_text().splitlines()]
+    return [line["command"] for line in noted if line["event"] == "ran"]
+
+
+def begun(site: Site, name: str, command: str) -> None:
+    """Wait until an agent has begun a command."""
+    until(lambda: command in ran(site, name), f"began {command}")
+
+
+def test_a_node_killed_in_mid_command_is_lost_at_once_and_named(site: Site) -> None:
+    site.broker(NEVER)
+    web01 = site.agents(TWO)["web01"]
+    with stopped(spawner_of(web01)):
+        client = site.start_asking("show", "fact", "role")
+        client.wait_for_output("^web02.example.com 0 role=web$")
+        begun(site, "web01", "show fact role")
+        web01.signal(signal.SIGKILL)
+        asked = client.finished()
+    assert (asked.status, asked.errors) == (5, "1 answered: 1 ok; 1 lost\n")
+    assert asked.lines == ["web01.example.com - lost", "web02.example.com 0 role=web"]
+
+
+def test_a_node_killed_before_it_opted_in_is_only_counted(site: Site) -> None:
+    site.broker(NEVER)
+    web01 = site.agents(TWO)["web01"]
+    with stopped(web01.pid):
+        client = site.start_asking("ping")
+        client.wait_for_output("^web02.example.com 0 pong$")
+        web01.signal(signal.SIGKILL)
+        asked = client.finished()
+    assert (asked.status, asked.errors) == (5, "1 answered: 1 ok; 1 lost\n")
+    assert asked.lines == ["web02.example.com 0 pong"]
+
+
+def test_a_child_killed_in_mid_command_fails_there_and_only_there(mesh: tuple[Site, Process]) -> None:
+    site, web01 = mesh
+    with stopped(spawner_of(web01)):
+        client = site.start_asking("show", "fact", "sys.fqdn")
+        begun(site, "web01", "show fact sys.fqdn")
+    assert client.finished().status == 0
+    assert web01.log.count("connected") == 1
+
+
+def test_a_broker_killed_in_mid_query_and_started_again(site: Site) -> None:
+    broker = site.broker(NEVER)
+    agents = site.agents(TWO)
+    with stopped(spawner_of(agents["web01"])):
+        client = site.start_asking("show", "fact", "role")
+        client.wait_for_output("^web02.example.com 0 role=web$")
+        begun(site, "web01", "show fact role")
+        broker.signal(signal.SIGKILL)
+        asked = client.finished()
+    assert asked.status == 4
+    assert asked.output == "web02.example.com 0 role=web\n"
+    assert asked.errors == (
+        f"1 answered: 1 ok\ncw: the connection to the broker {site.address} broke: it hung up\n"
+    )
+    site.broker(NEVER)
+    for agent in agents.values():
+        agent.wait_for("^cogd: connected to ", times=2)
+        assert agent.log.count(f"cogd: lost {site.address}: ") == 1
+    assert site.ask("show", "fact", "role").lines == [f"{name}.example.com 0 role=web" for name in TWO]
+
+
+def test_a_stopped_node_delays_nobody(mesh: tuple[Site, Process]) -> None:
+    site, web01 = mesh
+    with stopped(web01.pid):
+        client = site.start_asking("ping")
+        client.wait_for_output("^web02.example.com 0 pong$")
+        assert site.ask("ping", "-w", "sys.fqdn=web02.example.com", "-t", "0.5", status=5).lines == [
+            "web02.example.com 0 pong"
+        ]
+    asked = client.finished()
+    assert asked.lines == ["web01.example.com 0 pong", "web02.example.com 0 pong"]
+    assert asked.status == 0
+
+
+def test_a_stopped_node_is_silent_at_the_timeout(mesh: tuple[Site, Process]) -> None:
+    site, web01 = mesh
+    with stopped(web01.pid):
+        asked = site.ask("ping", "-t", "1", status=5)
+    assert (asked.output, asked.errors) == ("web02.example.com 0 pong\n", "1 answered: 1 ok; 1 silent\n")
+
+
+def test_a_node_that_hangs_after_it_opted_in_is_named_silent(mesh: tuple[Site, Process]) -> None:
+    site, web01 = mesh
+    with stopped(spawner_of(web01)):
+        asked = site.ask("show", "fact", "role", "-t", "1.5", status=5)
+        assert site.ask("ping").lines == ["web01.example.com 0 pong", "web02.example.com 0 pong"]
+    assert asked.lines == ["web01.example.com - silent", "web02.example.com 0 role=web"]
+    assert asked.errors == "1 answered: 1 ok; 1 silent\n"
+
+
+def test_a_stopped_node_is_lost_after_missed_heartbeats_and_comes_back(site: Site) -> None:
+    broker = site.broker("limits.heartbeat=1.5")
+    web01 = site.agents(TWO)["web01"]
+    with stopped(web01.pid):
+        asked = site.ask("ping", status=5)
+        broker.wait_for("is gone: silent: two heartbeats missed$")
+    assert (asked.output, asked.errors) == ("web02.example.com 0 pong\n", "1 answered: 1 ok; 1 lost\n")
+    web01.wait_for("^cogd: connected to ", times=2)
+    assert site.ask("ping").lines == ["web01.example.com 0 pong", "web02.example.com 0 pong"]
+
+
+HALF_A_MEBIBYTE = 512 << 10
+ANSWER = Result(0, b"x" * HALF_A_MEBIBYTE, b"", False, 1)
+
+
+def test_a_client_that_reads_gets_all_of_a_flood(site: Site) -> None:
+    site.broker('auth.agent_trust="any"')
+    with nodes(site, 40) as agents:
+        client = site.start_asking("ping", "-q")
+        for agent in agents:
+            agent.say(Optin(), ANSWER, serial=agent.hear().serial)
+        asked = client.finished()
+    assert (asked.status, asked.errors) == (0, "")
+    assert len(asked.output) > len(agents) * HALF_A_MEBIBYTE
+
+
+def test_a_client_that_never_reads_is_closed_at_its_bound(site: Site) -> None:
+    site.broker('auth.agent_trust="any"', "limits.queue=2097152")
+    with nodes(site, 20) as agents:
+        client = site.start_asking("ping", "-q")
+        serials = [agent.hear().serial for agent in agents]
+        with stopped(client.pid):
+            for agent, serial in zip(agents, serials, strict=True):
+                agent.say(Optin(), ANSWER, serial=serial)
+            until(lambda: "does not read: " in audit_of(site), "closed the client that does not read")
+            other = site.start_asking("ping", "-q")
+            for agent in agents:
+                agent.say(Optin(), Result(0, b"pong\n", b"", False, 1), serial=agent.hear().serial)
+            assert len(other.finished().lines) == len(agents)
+        asked = client.finished()
+    assert asked.status == 4
+    assert asked.errors.startswith("cw: the connection to the broker ")
+
+
+def test_a_client_that_takes_nothing_is_closed_in_time(site: Site) -> None:
+    site.broker('auth.agent_trust="any"', "limits.stall=1")
+    with nodes(site, 20) as agents:
+        client = site.start_asking("ping", "-q")
+        serials = [agent.hear().serial for agent in agents]
+        with stopped(client.pid):
+            for agent, serial in zip(agents[1:], serials[1:], strict=True):
+                agent.say(Optin(), ANSWER, serial=serial)
+            until(lambda: "took nothing for 1 seconds" in audit_of(site), "closed the client that stands")
+        assert client.finished().status == 4
+
+
+def audit_of(site: Site) -> str:
+    """The broker's audit log so far."""
+    return (site.home / "meshd.audit").read_text()
+
+
+def test_a_newer_session_of_a_key_closes_the_older(site: Site) -> None:
+    broker = site.broker('auth.agent_trust="any"', NEVER)
+    key, name, uuid = key_pair(os.urandom(32)), "n1.example.com", str(uuid4())
+    with Agent(site, key, name, uuid) as older:
+        client = site.start_asking("ping")
+        older.say(Optin(), serial=older.hear().serial)
+        with Agent(site, key, name, uuid) as newer:
+            assert client.finished()[:2] == (5, "n1.example.com - lost\n")
+            assert older.hear_all() == []
+            client = site.start_asking("ping")
+            newer.say(Optin(), Result(0, b"pong\n", b"", False, 1), serial=newer.hear().serial)
+            assert client.finished()[:2] == (0, "n1.example.com 0 pong\n")
+            with Agent(site, key, name, uuid), Agent(site, key, name, uuid):
+                broker.wait_for(f"^meshd: key used twice: {key.public.hex()} ")
+    assert broker.log.count("key used twice") == 1
+
+
+def test_daemons_go_on_when_their_file_is_replaced(cw: tuple[str, ...], tmp_path: Path) -> None:
+    installed = tmp_path / "cw"
+    shutil.copy(cw[-1], installed)
+    with Site(tmp_path / "here", (*cw[:-1], str(installed))) as site:
+        broker = site.broker()
+        web01 = site.agent("web01", {"role": "web"})
+        (tmp_path / "newer").write_text("this is no program\n")
+        (tmp_path / "newer").rename(installed)
+        site.cw = cw
+        for words in (["ping", "-w", "role=/w.b/"], ["show", "facts"], ["show", "acls"]):
+            assert site.ask(*words).errors == "1 answered: 1 ok\n"
+        assert [daemon.stop().status for daemon in (web01, broker)] == [0, 0]
