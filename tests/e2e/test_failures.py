@@ -70,13 +70,19 @@ def test_a_node_killed_before_it_opted_in_is_only_counted(site: Site) -> None:
     assert asked.lines == ["web02.example.com 0 pong"]
 
 
-def test_a_child_killed_in_mid_command_fails_there_and_only_there(mesh: tuple[Site, Process]) -> None:
-    site, web01 = mesh
-    with stopped(spawner_of(web01)):
-        client = site.start_asking("show", "fact", "sys.fqdn")
-        begun(site, "web01", "show fact sys.fqdn")
-    assert client.finished().status == 0
-    assert web01.log.count("connected") == 1
+def test_an_agent_whose_spawner_is_killed_says_so_and_ends(site: Site) -> None:
+    site.broker(NEVER)
+    web01 = site.agent("web01")
+    spawner = spawner_of(web01)
+    with stopped(spawner):
+        client = site.start_asking("show", "facts")
+        begun(site, "web01", "show facts")
+        os.kill(spawner, signal.SIGKILL)
+        asked = client.finished()
+    assert asked[:2] == (1, "web01.example.com 125\n")
+    ended = web01.finished()
+    assert ended.status == 70
+    assert ended.errors.splitlines()[-1].startswith("cw: The process that starts commands died, ")
 
 
 def test_a_broker_killed_in_mid_query_and_started_again(site: Site) -> None:
