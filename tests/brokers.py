@@ -6,7 +6,7 @@ from mesh.messages import Hello, Message, Side, Welcome, decode, encode
 from tests.sessions import BROKER, EPHEMERALS
 from wire.handshake import Responder
 from wire.noise import KeyPair
-from wire.transport import Transport
+from wire.transport import MAX_FROM_AGENT, Transport
 
 HELLO = Hello(1, "0.1.0", "web01.example.com", "6f1c1d3e-0000-4000-8000-000000000001")
 WELCOME = Welcome(1, "0.1.0", 10_000, 5_000)
@@ -29,6 +29,7 @@ class Broker:
         reply, established, _ = done
         self.agent = established.remote_static
         self.transport = established.transport
+        self.transport.max_message = MAX_FROM_AGENT  # trusted
         await self.stream.send_all(reply)
 
     async def hear(self) -> tuple[int, Message]:

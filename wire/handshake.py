@@ -8,7 +8,7 @@ from typing import NamedTuple
 from wire.errors import HandshakeError, RecordError
 from wire.noise import IK, NK, Handshake, KeyPair, Pattern
 from wire.records import PREFACE_AGENT, PREFACE_BYTES, PREFACE_CLIENT, frame, take
-from wire.transport import MAX_FROM_AGENT, MAX_MESSAGE, MAX_UNAUTHENTICATED, Transport
+from wire.transport import MAX_MESSAGE, MAX_UNAUTHENTICATED, Transport
 
 
 class Peer(Enum):
@@ -25,12 +25,11 @@ class _Opening(NamedTuple):
     pattern: Pattern
     first: int
     reply: int
-    max_message: int
 
 
 _OPENINGS = {
-    Peer.AGENT: _Opening(PREFACE_AGENT, IK, 96, 48, MAX_FROM_AGENT),
-    Peer.CLIENT: _Opening(PREFACE_CLIENT, NK, 48, 48, MAX_UNAUTHENTICATED),
+    Peer.AGENT: _Opening(PREFACE_AGENT, IK, 96, 48),
+    Peer.CLIENT: _Opening(PREFACE_CLIENT, NK, 48, 48),
 }
 _PEER_OF = {opening.preface: peer for peer, opening in _OPENINGS.items()}
 
@@ -149,7 +148,7 @@ class Responder:
         )
         handshake.read(first)
         reply = frame(handshake.write())
-        established = _established(peer, handshake, opening.max_message)
+        established = _established(peer, handshake, MAX_UNAUTHENTICATED)
         return reply, established, established.transport.open(rest)
 
 
