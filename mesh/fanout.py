@@ -31,6 +31,8 @@ class Fanout:
 
     def __init__(self) -> None:
         self._under_way: list[Spreading] = []
+        self._next = 0
+        """Whose turn it is."""
 
     def __bool__(self) -> bool:
         return bool(self._under_way)
@@ -40,18 +42,25 @@ class Fanout:
         self._under_way.append(Spreading(message, sessions))
 
     def turn(self) -> list[tuple[int, bytes]]:
-        """The next sendings, (session, message) in order: up to TURN sessions of every message under way."""
+        """The next sendings, (session, message) in order: up to TURN sessions of one message, of the next one
+        the next time.
+        """
+        if not self._under_way:
+            return []
+        self._next %= len(self._under_way)
+        spreading, older = self._under_way[self._next], self._under_way[: self._next]
         sendings: list[tuple[int, bytes]] = []
-        for index, spreading in enumerate(self._under_way):
-            older = self._under_way[:index]
-            for session in islice(spreading.order, TURN):
-                if session not in spreading.pending:
-                    continue
-                for earlier in older:
-                    if session in earlier.pending:
-                        earlier.pending.discard(session)
-                        sendings.append((session, earlier.message))
-                spreading.pending.discard(session)
-                sendings.append((session, spreading.message))
-        self._under_way = [spreading for spreading in self._under_way if spreading.pending]
+        for session in islice(spreading.order, TURN):
+            if session not in spreading.pending:
+                continue
+            for earlier in older:
+                if session in earlier.pending:
+                    earlier.pending.discard(session)
+                    sendings.append((session, earlier.message))
+            spreading.pending.discard(session)
+            sendings.append((session, spreading.message))
+        if spreading.pending:
+            self._next += 1
+        else:
+            del self._under_way[self._next]
         return sendings

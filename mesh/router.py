@@ -80,6 +80,7 @@ class Session(NamedTuple):
     """An agent's session as the router knows it."""
 
     key: bytes
+    fqdn: str
     uuid: str
     identity: bytes
     """The identity block, encoded once (protocol.md "Messages")."""
@@ -95,6 +96,7 @@ class Request(NamedTuple):
     named: frozenset[int]
     """Kinds of answer that the client hears one by one; the rest are only counted."""
     plan: bool
+    cancelled: bool = False
 
 
 ALWAYS_NAMED = frozenset({Kind.OPTIN, Kind.RESULT, Kind.EXPIRED})
@@ -118,6 +120,7 @@ class Router:
         self._by_key: dict[bytes, int] = {}
         self._by_uuid: dict[str, set[int]] = {}
         self._replaced: dict[bytes, deque[float]] = {}
+        """When sessions of a key were replaced; the key whose last time is oldest comes first."""
 
     # -- agents
 
@@ -131,16 +134,17 @@ class Router:
             effects += self.leave(older)
             effects.append(Close(older, "a newer session of the same key"))
             effects += self._note_reuse(key, identity, now)
-        self.sessions[number] = Session(key, identity.uuid, encode_identity(identity), set())
+        self.sessions[number] = Session(key, identity.fqdn, identity.uuid, encode_identity(identity), set())
         self._by_key[key] = number
         self._by_uuid.setdefault(identity.uuid, set()).add(number)
         return effects
 
     def _note_reuse(self, key: bytes, identity: Identity, now: float) -> list[Effect]:
-        for stale in [known for known, times in self._replaced.items() if now - times[-1] > KEY_REUSE_WINDOW]:
-            del self._replaced[stale]
-        times = self._replaced.setdefault(key, deque(maxlen=KEY_REUSE))
+        times = self._replaced.pop(key, deque(maxlen=KEY_REUSE))
         times.append(now)
+        self._replaced[key] = times
+        while now - next(iter(self._replaced.values()))[-1] > KEY_REUSE_WINDOW:
+            del self._replaced[next(iter(self._replaced))]
         if len(times) < KEY_REUSE or now - times[0] > KEY_REUSE_WINDOW:
             return []
         times.clear()
@@ -247,13 +251,14 @@ class Router:
         return effects
 
     def cancel(self, client: int) -> list[Effect]:
-        """CANCEL from the client: to every session that has not answered yet. The ledger stays open for
-        their answers.
+        """CANCEL from the client: to every session that has not answered yet, once. The ledger stays open
+        for their answers.
         """
         serial = self._by_client.get(client)
-        if serial is None:
+        if serial is None or (request := self.requests[serial]).cancelled:
             return []
-        return [Spread(serial, encode(Cancel(), serial), tuple(self.requests[serial].ledger.waiting))]
+        self.requests[serial] = request._replace(cancelled=True)
+        return [Spread(serial, encode(Cancel(), serial), tuple(request.ledger.waiting))]
 
     def forget(self, client: int, why: str) -> list[Effect]:
         """BYE, or a broken connection: nobody listens any more. What runs on the agents goes on."""

@@ -37,6 +37,15 @@ def test_a_small_request_does_not_wait_for_a_large_one() -> None:
     assert (1, b"small") in fanout.turn()
 
 
+def test_a_turn_is_a_few_dozen_sessions_however_many_messages_are_under_way() -> None:
+    fanout = Fanout()
+    for number in range(10):
+        fanout.add(b"%d" % number, range(1000 * number, 1000 * number + 1000))
+    turns = [fanout.turn() for _ in range(10)]
+    assert [len(turn) for turn in turns] == [TURN] * 10
+    assert {message for turn in turns for _, message in turn} == {b"%d" % number for number in range(10)}
+
+
 def test_an_older_message_is_sent_before_a_younger_one_that_comes_to_a_session_first() -> None:
     fanout = Fanout()
     fanout.add(b"large", range(10_000))

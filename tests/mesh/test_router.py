@@ -200,6 +200,16 @@ def test_cancel_goes_to_whoever_still_owes_an_answer() -> None:
     assert router.cancel(CLIENT + 1) == []
 
 
+def test_a_second_cancel_of_a_request_is_nothing() -> None:
+    """A user who repeats it must not make the broker write to every session each time."""
+    router = joined(2)
+    serial = ask(router)
+    assert len(router.cancel(CLIENT)) == 1
+    assert router.cancel(CLIENT) == []
+    answer(router, 0, serial, RESULT)
+    assert done(answer(router, 1, serial, RESULT)).results == 2
+
+
 @pytest.mark.parametrize("why", ["bye", "connection lost"])
 def test_a_forgotten_request_says_nothing_more(why: str) -> None:
     router = joined(2)
