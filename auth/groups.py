@@ -78,9 +78,12 @@ class Groups:
             return names
         generation = self._generation
         with trio.move_on_after(self._limit) as scope:
-            names = await trio.to_thread.run_sync(
-                self._lookup, user, abandon_on_cancel=True, limiter=self._threads
-            )
+            try:
+                names = await trio.to_thread.run_sync(
+                    self._lookup, user, abandon_on_cancel=True, limiter=self._threads
+                )
+            except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
+                raise GroupsError(f"the groups of {user!r} could not be looked up: {error}") from error
         if scope.cancelled_caught:
             raise GroupsError(f"the groups of {user!r} could not be looked up in {self._limit:g} seconds")
         if generation == self._generation:

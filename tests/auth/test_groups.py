@@ -150,3 +150,11 @@ async def test_no_more_users_are_remembered_than_there_is_room_for() -> None:
     for user in ("a", "b", "c", "b", "c", "a"):
         await groups.of(user)
     assert asked == ["a", "b", "c", "a"]
+
+
+async def test_a_host_without_a_thread_left_is_an_error() -> None:
+    def no_thread(user: str) -> tuple[str, ...]:
+        raise RuntimeError("can't start new thread")
+
+    with pytest.raises(GroupsError, match="'alice' could not be looked up: can't start new thread"):
+        await Groups(60, Clock(), no_thread).of("alice")
