@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,8 @@ BATCH = 64
 """Connections accepted between two checkpoints."""
 PAUSE = 0.2
 """Seconds without accepting where descriptors or memory have run out."""
+QUIET = 60.0
+"""Seconds between two log lines that say so."""
 ADDRESS_SHARE = 8
 """Once the pool is half full, one address holds at most this part of it (protocol.md "Promises")."""
 
@@ -107,6 +110,7 @@ async def accept(
 
     The tasks live in `sessions`, so that accepting can end before they do.
     """
+    warned = -math.inf
     while True:
         await trio.lowlevel.wait_readable(listener)
         for _ in range(BATCH):
@@ -117,7 +121,9 @@ async def accept(
             except OSError as error:
                 if error.errno not in _OUT_OF:
                     continue  # the peer gave up before it was accepted (accept(2))
-                warn(f"cannot accept connections for now: {error.strerror}")
+                if trio.current_time() - warned >= QUIET:
+                    warned = trio.current_time()
+                    warn(f"cannot accept connections for now: {error.strerror}")
                 await trio.sleep(PAUSE)
                 break
             address = address_of(name)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
+from typing import NoReturn, cast
 
 import pytest
 import trio
+import trio.testing
 
 from net.serve import ADDRESS_SHARE, Door, ListenError, Ticket, accept, address_of, listen
 
@@ -61,6 +65,40 @@ def test_every_address_of_the_machine_is_one_socket() -> None:
     (sock,) = listen("*", 0)
     with sock, socket.create_connection(("127.0.0.1", sock.getsockname()[1])):
         pass
+
+
+class Exhausted:
+    """A listening socket with somebody to accept and no descriptor for it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.tries = 0
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def accept(self) -> NoReturn:
+        self.tries += 1
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def test_running_out_of_descriptors_is_waited_for_and_said_once_a_minute(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ours, theirs = socket.socketpair()
+    said: list[str] = []
+    with ours, theirs:
+        theirs.send(b"readable")
+        listener = Exhausted(ours)
+        with trio.move_on_after(119):
+            async with trio.open_nursery() as nursery:
+                await accept(cast(socket.socket, listener), Door(1), nobody, nursery, said.append)
+    assert said == ["cannot accept connections for now: Too many open files"] * 2
+    assert 500 < listener.tries < 700
+
+
+async def nobody(sock: socket.socket, address: str, ticket: Ticket) -> None:
+    raise AssertionError
 
 
 async def test_who_is_turned_away_hears_the_end_of_file(nursery: trio.Nursery) -> None:
