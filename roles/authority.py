@@ -42,7 +42,10 @@ class Accepted(NamedTuple):
 
 
 class Authority:
-    """Judges requests. `authenticator` is None where passwords are off."""
+    """Judges requests.
+
+    `authenticator` is None where passwords are off; `look` reads the files again that have changed.
+    """
 
     def __init__(
         self,
@@ -51,12 +54,14 @@ class Authority:
         groups: Groups,
         authenticator: Authenticator | None,
         clock: Callable[[], float],
+        look: Callable[[], None],
     ) -> None:
         self._users = users
         self._rules = rules
         self._groups = groups
         self._authenticator = authenticator
         self._clock = clock
+        self._look = look
         self._throttle = Throttle()
 
     async def judge(self, request: Request, handshake_hash: bytes, address: str) -> Accepted:
@@ -98,6 +103,8 @@ class Authority:
             raise _failed(
                 f"the signature of key {short(key)} is not good for this request on this connection"
             )
+        if request.user not in self._users.value.names_of(key):
+            self._look()  # it may have been listed this very moment
         names = self._users.value.names_of(key)
         if request.user not in names:
             listed = f"is listed for {', '.join(names)}" if names else "is not listed"

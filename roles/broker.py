@@ -92,7 +92,7 @@ class Client:
 
 
 class Broker:
-    """All sessions of a broker. `random` gives that many random bytes."""
+    """All sessions of a broker. `random` gives that many random bytes; `look` reads changed files again."""
 
     def __init__(
         self,
@@ -102,6 +102,7 @@ class Broker:
         users: Watched[Trust],
         authority: Authority,
         random: Callable[[int], bytes],
+        look: Callable[[], None],
         log: Log,
         audit: Audit,
     ) -> None:
@@ -112,6 +113,7 @@ class Broker:
         self._users = users
         self._authority = authority
         self._random = random
+        self._look = look
         self._log = log
         self._audit = audit
         limits = conf.limits
@@ -268,6 +270,8 @@ class Broker:
             await self._ask(client, first)
 
     def _join(self, link: Link, key: bytes, hello: Hello) -> None:
+        if hello.fqdn not in self._agents.value.names_of(key.hex()):
+            self._look()  # it may have been listed this very moment
         names = self._agents.value.names_of(key.hex())
         if names and hello.fqdn not in names:
             self._note_refused_key(key, link.address, hello, f"is listed as {names[0]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import trio
@@ -126,13 +126,19 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, authenticator: pam.
     log = Log("meshd", conf.log.level, conf.log.format)
     audit = Audit(conf.audit.file)
     groups = Groups(conf.auth.groups_ttl, trio.current_time)
-    authority = Authority(files.users, files.rules, groups, authenticator, trio.current_time)
-    broker = Broker(conf, key, files.agents, files.users, authority, os.urandom, log, audit)
+
+    def look() -> None:
+        """Read again what has changed, and end what is no longer trusted."""
+        if files.refresh(log):
+            broker.revoke()
+
+    authority = Authority(files.users, files.rules, groups, authenticator, trio.current_time, look)
+    broker = Broker(conf, key, files.agents, files.users, authority, os.urandom, look, log, audit)
     listeners = [sock for text in conf.broker.listen for sock in listen(*listening(text))]
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as sessions:
             sessions.start_soon(broker.run)
-            sessions.start_soon(look_for_changes, broker, files, log)
+            sessions.start_soon(look_for_changes, look)
             async with trio.open_nursery() as doors:
                 for listener in listeners:
                     doors.start_soon(accept, listener, broker.door, broker.welcome, sessions, log.warning)
@@ -143,7 +149,7 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, authenticator: pam.
                         break
                     groups.clear()
                     audit.reopen()
-                    reload(broker, files, log)
+                    look()
                 doors.cancel_scope.cancel()
             for listener in listeners:
                 listener.close()
@@ -163,14 +169,8 @@ async def stop_at_once(signals: AsyncIterator[int], scope: trio.CancelScope) -> 
             scope.cancel()
 
 
-def reload(broker: Broker, files: Files, log: Log) -> None:
-    """Read again what has changed, and end what is no longer trusted."""
-    if files.refresh(log):
-        broker.revoke()
-
-
-async def look_for_changes(broker: Broker, files: Files, log: Log) -> None:
+async def look_for_changes(look: Callable[[], None]) -> None:
     """Notice changed files without being told."""
     while True:
         await trio.sleep(LOOK)
-        reload(broker, files, log)
+        look()
