@@ -87,12 +87,7 @@ class Talk:
     def hear(self) -> Heard:
         """The broker's next message; heartbeats are answered and not shown. EOFError: it hung up."""
         while True:
-            while not self._arrived:
-                received = self.socket.recv(READ)
-                if not received:
-                    raise EOFError
-                self._arrived = self._transport.open(received)
-            raw = self._arrived.pop(0)
+            raw = self._next()
             if kind_of(raw) in REPORTS:
                 serial, _, about, message = decode_report(raw)
                 return Heard(serial, message, about)
@@ -100,6 +95,20 @@ class Talk:
             if not isinstance(message, Ping):
                 return Heard(serial, message)
             self.say(Pong(message.now))
+
+    def beat(self) -> None:
+        """Wait for the next heartbeat and answer it; nothing else may come before."""
+        _, ping = decode(Side.BROKER, self._next())
+        assert isinstance(ping, Ping)
+        self.say(Pong(ping.now))
+
+    def _next(self) -> bytes:
+        while not self._arrived:
+            received = self.socket.recv(READ)
+            if not received:
+                raise EOFError
+            self._arrived = self._transport.open(received)
+        return self._arrived.pop(0)
 
     def hear_all(self) -> list[Heard]:
         """Everything that the broker says until it hangs up."""
