@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -94,7 +94,7 @@ def flipped(signature: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-def with_auth(asked: Request, **fields: object) -> Request:
+def with_auth(asked: Request, **fields: Any) -> Request:
     assert isinstance(asked.auth, KeyAuth)
     return asked._replace(auth=asked.auth._replace(**fields))
 
