@@ -1,4 +1,4 @@
-"""Strangers on both sides of a port: what is no broker, for clients and agents; who is no peer, for a broker."""
+"""Strangers on both sides of a port: no broker, for clients and agents; no peer, for a broker."""
 
 import contextlib
 import os
