@@ -5,15 +5,18 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 from auth.keys import KeyFile, read_public, read_secret
 from auth.signing import sign
+from mesh.command import parse
+from mesh.images import image_of
 from mesh.messages import (
     REPORTS,
     VERSION,
     Auth,
+    Command,
     Error,
     Hello,
     Identity,
@@ -32,8 +35,9 @@ from mesh.messages import (
     kind_of,
 )
 from tests.e2e.harness import PATIENCE, Site
-from wire.handshake import Initiator, Peer
+from wire.handshake import Initiator, Peer, Responder
 from wire.noise import KeyPair, key_pair
+from wire.transport import MAX_FROM_AGENT
 
 READ = 65536
 
@@ -192,3 +196,74 @@ def nodes(site: Site, count: int) -> Iterator[list[Agent]]:
             stack.enter_context(Agent(site, key_pair(os.urandom(32)), f"n{number}.example.com", str(uuid4())))
             for number in range(1, count + 1)
         ]
+
+
+NOW = 5_000
+"""Milliseconds at which the clock of a Port's broker stands when a session begins."""
+
+
+class Joined:
+    """A real agent's session with a broker whose every word is the test's; HELLO was exchanged."""
+
+    def __init__(self, sock: socket.socket, key: KeyPair, heartbeat: int) -> None:
+        self.socket = sock
+        responder = Responder(key, os.urandom(32))
+        while (done := responder.feed(self.socket.recv(READ))) is None:
+            pass
+        reply, established, self._arrived = done
+        self._transport = established.transport
+        self._transport.max_message = MAX_FROM_AGENT
+        self.socket.sendall(reply)
+        _, hello = self.hear()
+        assert isinstance(hello, Hello)
+        self.hello = hello
+        self.say(Welcome(VERSION, "0.1.0", heartbeat, NOW))
+
+    def say(self, *messages: Message, serial: int = 0) -> None:
+        """Send messages, in one piece."""
+        self.socket.sendall(b"".join(self._transport.seal(encode(message, serial)) for message in messages))
+
+    def hear(self) -> tuple[int, Message]:
+        """The agent's next message with its serial. EOFError: it hung up."""
+        while not self._arrived:
+            received = self.socket.recv(READ)
+            if not received:
+                raise EOFError
+            self._arrived = self._transport.open(received)
+        return decode(Side.AGENT, self._arrived.pop(0))
+
+
+class Port:
+    """The port of a site's broker, which a test holds in place of `cw meshd`."""
+
+    def __init__(self, site: Site, heartbeat: int = 600_000) -> None:
+        self._key = key_pair(read_secret(site.home / "broker.key", "encryption").secret)
+        self._heartbeat = heartbeat
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(PATIENCE)
+        self._joined: list[Joined] = []
+        site.port = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        for joined in self._joined:
+            joined.socket.close()
+        self._listener.close()
+
+    def take(self) -> Joined:
+        """The next session that an agent begins."""
+        sock, _ = self._listener.accept()
+        sock.settimeout(PATIENCE)
+        self._joined.append(Joined(sock, self._key, self._heartbeat))
+        return self._joined[-1]
+
+
+def command(user: str, *words: str, **changes: Any) -> Command:
+    """What a broker would send for that command at NOW."""
+    own = image_of(parse(words).verb)
+    asked = Command(user, (), "key", words, own.module, own.image, (), "run", None, NOW, 10**9, 0)
+    return asked._replace(**changes)
