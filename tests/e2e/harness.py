@@ -231,7 +231,7 @@ class Site:
             (directory / "acl").write_text(rules)
         with open(directory / "cogd.toml", "a") as stream:
             stream.write("\n[facts.static]\n")
-            stream.writelines(f"{fact} = '{value}'\n" for fact, value in (facts or {}).items())
+            stream.writelines(f"'{fact}' = '{value}'\n" for fact, value in (facts or {}).items())
         return directory
 
     def start_agent(self, name: str, *settings: str) -> Process:
