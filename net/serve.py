@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import math
 import socket
 from collections import Counter
@@ -44,8 +45,11 @@ def listen(host: str, port: int) -> list[socket.socket]:
                 socket.create_server(address[:2], family=family, backlog=BACKLOG)
                 for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found)
             ]
-    except OSError as error:
+    except socket.gaierror as error:
         raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    except OSError as error:
+        why = os.strerror(error.errno)  # to which create_server would add the address, as a tuple
+        raise ListenError(f"cannot listen on {host}:{port}: {why}") from error
     for sock in sockets:
         sock.setblocking(False)
     return sockets
