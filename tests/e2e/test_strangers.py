@@ -132,7 +132,6 @@ PRETENDERS = [
     (closing, HUNG_UP),
     (closing_after_it_read, HUNG_UP),
     (closing_in_mid_record, HUNG_UP),
-    (dropping, HUNG_UP),
     (random_record, "the broker {} does not hold the configured key (mesh.broker_key)"),
 ]
 
@@ -146,6 +145,14 @@ def test_a_client_says_in_one_line_that_this_is_no_broker(
         patience = "0.5" if serve is mute else "40"
         asked = site.ask("ping", "-t", patience, "--set", f'mesh.broker="{pretender.address}"', status=4)
     assert (asked.output, asked.errors) == ("", f"cw: {sentence.format(pretender.address)}\n")
+
+
+def test_what_listens_resets_the_connection(mesh: tuple[Site, Process]) -> None:
+    """Before or after the client sees that it is connected."""
+    with Pretender(dropping) as pretender:
+        asked = mesh[0].ask("ping", "--set", f'mesh.broker="{pretender.address}"', status=4)
+    reset = f"cannot reach the broker {pretender.address}: Connection reset by peer"
+    assert asked.errors in (f"cw: {reset}\n", f"cw: {HUNG_UP.format(pretender.address)}\n")
 
 
 UNREACHABLE = [
@@ -288,9 +295,9 @@ def test_first_messages_that_are_not_first(mesh: tuple[Site, Process]) -> None:
             (answer,) = client.hear_all()
             assert isinstance(answer.message, Error)
             assert answer.message.code == "invalid"
-    for message in (hello, Bye()):
+    for known in (hello, Bye()):
         with Client(site) as client:
-            client.say(message)
+            client.say(known)
             (answer,) = client.hear_all()
             assert isinstance(answer.message, Error)
 
