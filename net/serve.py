@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import math
+import os
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
