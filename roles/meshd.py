@@ -23,7 +23,7 @@ from errors import CwError
 from mesh import acl
 from net.serve import accept, listen
 from roles.arguments import of_daemon
-from roles.audit import Audit
+from roles.audit import Audit, AuditError
 from roles.authority import Authority
 from roles.broker import Broker
 from roles.log import Log
@@ -148,7 +148,7 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, authenticator: pam.
                     if number != signal.SIGHUP:
                         break
                     groups.clear()
-                    audit.reopen()
+                    reopen(audit, log)
                     look()
                 doors.cancel_scope.cancel()
             for listener in listeners:
@@ -167,6 +167,14 @@ async def stop_at_once(signals: AsyncIterator[int], scope: trio.CancelScope) -> 
     async for number in signals:
         if number != signal.SIGHUP:
             scope.cancel()
+
+
+def reopen(audit: Audit, log: Log) -> None:
+    """Go on in a new audit log; one that cannot be opened leaves the old one in use."""
+    try:
+        audit.reopen()
+    except AuditError as error:
+        log.error(f"{error}; the old one stays in use")
 
 
 async def look_for_changes(look: Callable[[], None]) -> None:
