@@ -94,6 +94,8 @@ class Authority:
             raise Refused(
                 "failed", f"the groups of {request.user} could not be looked up", str(error)
             ) from error
+        if key:
+            self._check_listed(request.user, key)  # again: the lookup may have taken seconds
         if acl.judge(self._rules.value, request.user, groups, checked.words) is acl.Verdict.DENY:
             raise Refused("denied", "permission denied", "the broker's rules deny it")
         return Accepted(checked, key, groups)
@@ -103,10 +105,13 @@ class Authority:
             raise _failed(
                 f"the signature of key {short(key)} is not good for this request on this connection"
             )
-        if request.user not in self._users.value.names_of(key):
+        self._check_listed(request.user, key)
+
+    def _check_listed(self, user: str, key: str) -> None:
+        if user not in self._users.value.names_of(key):
             self._look()  # it may have been listed this very moment
         names = self._users.value.names_of(key)
-        if request.user not in names:
+        if user not in names:
             listed = f"is listed for {', '.join(names)}" if names else "is not listed"
             raise _failed(f"key {short(key)} {listed}")
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import trio
 
 from auth.keys import short
+from auth.refusals import Refusals
 from auth.trust import Trust
 from conf.schema import MeshdConf
 from conf.version import VERSION
 from conf.watched import Watched
-from mesh.command import canonical
 from mesh.fanout import Fanout
 from mesh.images import image_of
 from mesh.messages import VERSION as PROTOCOL
@@ -41,6 +41,7 @@ from mesh.session import State, advance
 from net.greet import greet
 from net.hub import Bounds, Hub, Link
 from net.serve import Door, Ticket
+from roles.asking import Client
 from roles.audit import Audit, AuditError
 from roles.authority import Accepted, Authority, Refused
 from roles.log import Log
@@ -51,10 +52,8 @@ from wire.transport import MAX_FROM_AGENT
 
 SWEEPS = 10
 """Sweeps for dead and idle sessions in each heartbeat interval."""
-REFUSALS_PER_KEY = 60.0
-"""Seconds between two log lines about the same refused agent key."""
-REFUSED_KEYS = 1024
-"""Refused agent keys that are remembered for that."""
+REQUESTS = 512
+"""Requests on the wire at once; each costs memory for every session, so one more is told to come again."""
 _ANSWERS = frozenset({Kind.OPTIN, Kind.OPTOUT, Kind.DENIED, Kind.EXPIRED, Kind.RESULT})
 
 
@@ -63,32 +62,14 @@ def milliseconds() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def opening(side: Side, raw: bytes) -> Message:
-    """The message that opens a session: HELLO of an agent, REQUEST of a client. Raises WireError."""
-    advance(State.AGENT_HELLO if side is Side.AGENT else State.REQUEST, side, kind_of(raw))
-    return decode(side, raw)[1]
-
-
-class Client:
-    """A user's connection, from its REQUEST on."""
-
-    __slots__ = ("key", "link", "scope", "state", "summary")
-
-    def __init__(self, link: Link, request: Request) -> None:
-        self.link = link
-        self.state = State.ANSWER
-        self.scope = trio.CancelScope()
-        """Cancelled when the request is over, whatever its task is waiting for."""
-        self.key = ""
-        """The public key, in hex, that authenticated the request; empty after a password."""
-        self.summary: dict[str, object] = {
-            "user": request.user,
-            "address": link.address,
-            "command": canonical(request.words),
-            "filters": request.filters,
-            "mode": request.mode,
-        }
-        """What every line of the audit log says about the request."""
+def opening(side: Side, messages: list[bytes]) -> Message:
+    """The message that opens a session: HELLO of an agent, who must wait for the answer then, REQUEST of a
+    client. Raises WireError.
+    """
+    state = advance(State.AGENT_HELLO if side is Side.AGENT else State.REQUEST, side, kind_of(messages[0]))
+    for early in messages[1:] if side is Side.AGENT else ():
+        advance(state, side, kind_of(early))
+    return decode(side, messages[0])[1]
 
 
 class Broker:
@@ -126,7 +107,7 @@ class Broker:
         """Places at the door of sessions that are not authenticated yet."""
         self._quiet = trio.Event()
         self._closing = False
-        self._refused_keys: dict[bytes, float] = {}
+        self._refusals = Refusals()
         self._perform: dict[type, Callable[..., None]] = {
             Tell: self._tell,
             Spread: self._begin_spread,
@@ -166,17 +147,21 @@ class Broker:
                 await trio.lowlevel.checkpoint()
 
     async def drain(self) -> None:
-        """Take no new request, and wait until those on the wire are answered."""
+        """Take no new request, and wait until those on the wire are answered and clients have read it all."""
         self._closing = True
-        while self._clients:
+        while self._clients or any(link.established.peer is Peer.CLIENT for link in self._hub.links.values()):
             await self._quiet.wait()
+
+    def _note_quiet(self) -> None:
+        """A client's link or request has ended: perhaps the last."""
+        self._quiet.set()
+        self._quiet = trio.Event()
 
     def revoke(self) -> None:
         """After a trust database changed: end the sessions and requests of keys that are no longer in it."""
-        if self._conf.auth.agent_trust == "listed":
-            for number, session in list(self._router.sessions.items()):
-                if not self._agents.value.names_of(session.key.hex()):
-                    self._hub.drop(self._hub.links[number], "its key was revoked")
+        for number, session in list(self._router.sessions.items()):
+            if not self._trusts(session.key, session.fqdn):
+                self._close_session(Close(number, "its key was revoked"))
         for client in list(self._clients.values()):
             if client.key and client.summary["user"] not in self._users.value.names_of(client.key):
                 self._hub.post(client.link, encode(Error("denied", "the key was revoked")))
@@ -232,11 +217,17 @@ class Broker:
         if ticket is not None:
             ticket.leave()
         if link.established.peer is Peer.AGENT:
+            session = self._router.sessions.get(link.number)
             self.perform(self._router.leave(link.number))
-            self._log.info(f"agent at {link.address} is gone: {reason}")
-        elif (client := self._clients.get(link.number)) is not None:
-            self.perform(self._router.forget(link.number, f"connection lost: {reason}"))
-            client.scope.cancel()
+            if ticket is None:
+                name = f"agent {session.fqdn}" if session else "a former session"
+                self._log.info(f"{name} at {link.address} is gone: {reason}")
+        else:
+            if (client := self._clients.get(link.number)) is not None:
+                self.perform(self._router.forget(link.number, f"connection lost: {reason}"))
+                client.scope.cancel()
+            self._log.debug(f"client at {link.address} is gone: {reason}")
+            self._note_quiet()
 
     # -- strangers
 
@@ -256,13 +247,12 @@ class Broker:
         link = self._hub.add(sock, address, established, self._from_agent if agent else self._from_client)
         self._tickets[link.number] = ticket
         try:
-            first = opening(Side.AGENT if agent else Side.CLIENT, messages[0])
+            first = opening(Side.AGENT if agent else Side.CLIENT, messages)
         except WireError as error:
             self._log.info(f"refused a connection from {address}: {error}")
             self._refuse(link, "version" if isinstance(error, VersionUnknown) else "invalid", str(error))
             return
         if isinstance(first, Hello) and established.remote_static is not None:
-            established.transport.max_message = min(MAX_FROM_AGENT, self._conf.limits.message)
             self._join(link, established.remote_static, first)
         elif isinstance(first, Request):
             self._clients[link.number] = client = Client(link, first)
@@ -270,37 +260,37 @@ class Broker:
             await self._ask(client, first)
 
     def _join(self, link: Link, key: bytes, hello: Hello) -> None:
-        if hello.fqdn not in self._agents.value.names_of(key.hex()):
+        if not self._trusts(key, hello.fqdn):
             self._look()  # it may have been listed this very moment
-        names = self._agents.value.names_of(key.hex())
-        if names and hello.fqdn not in names:
-            self._note_refused_key(key, link.address, hello, f"is listed as {names[0]}")
-            self._refuse(link, "untrusted", f"this key is listed as {names[0]}, not {hello.fqdn}")
-            return
-        if not names and self._conf.auth.agent_trust == "listed":
-            cure = f"cw trust -d {self._conf.auth.agents} {key.hex()}={hello.fqdn}"
-            self._note_refused_key(key, link.address, hello, f"is not trusted; to accept it: {cure}")
-            self._refuse(link, "untrusted", "this broker does not know the agent's key yet")
+        if not self._trusts(key, hello.fqdn):
+            self._refuse_agent(link, key, hello)
             return
         self._tickets.pop(link.number).leave()
         limits = self._conf.limits
+        link.transport.max_message = min(MAX_FROM_AGENT, limits.message)
+        self.perform(self._router.join(link.number, key, Identity(hello.fqdn, hello.uuid), time.monotonic()))
         self._hub.post(
             link, encode(Welcome(PROTOCOL, VERSION, round(limits.heartbeat * 1000), milliseconds()))
         )
-        self.perform(self._router.join(link.number, key, Identity(hello.fqdn, hello.uuid), time.monotonic()))
         self._hub.flush()
         self._log.info(f"agent {hello.fqdn} at {link.address} is connected", key=key.hex(), version=hello.cw)
 
-    def _note_refused_key(self, key: bytes, address: str, hello: Hello, why: str) -> None:
-        """Once per key and minute; over REFUSED_KEYS keys a minute the rest are not named."""
-        now = time.monotonic()
-        self._refused_keys = {
-            known: since for known, since in self._refused_keys.items() if now - since < REFUSALS_PER_KEY
-        }
-        if key not in self._refused_keys and len(self._refused_keys) < REFUSED_KEYS:
-            self._refused_keys[key] = now
-            self._log.warning(f"agent {hello.fqdn} at {address} refused: its key {key.hex()} {why}")
-            self._note("agent refused", address=address, key=short(key.hex()), fqdn=hello.fqdn)
+    def _trusts(self, key: bytes, fqdn: str) -> bool:
+        """Whether a session may have this key and name: a key that is listed has its listed names alone."""
+        names = self._agents.value.names_of(key.hex())
+        return fqdn in names or (not names and self._conf.auth.agent_trust == "any")
+
+    def _refuse_agent(self, link: Link, key: bytes, hello: Hello) -> None:
+        if listed := ", ".join(self._agents.value.names_of(key.hex())):
+            why, sentence = f"is listed as {listed}", f"this key is listed as {listed}, not {hello.fqdn}"
+        else:
+            cure = f"cw trust -d {self._conf.auth.agents} {key.hex()}={hello.fqdn}"
+            why = f"is not trusted; to accept it: {cure}"
+            sentence = "this broker does not know the agent's key yet"
+        if self._refusals.is_news(key, time.monotonic()):
+            self._log.warning(f"agent {hello.fqdn} at {link.address} refused: its key {key.hex()} {why}")
+            self._note("agent refused", address=link.address, key=short(key.hex()), fqdn=hello.fqdn)
+        self._refuse(link, "untrusted", sentence)
 
     def _from_agent(self, link: Link, raw: bytes) -> None:
         kind = kind_of(raw)
@@ -332,6 +322,8 @@ class Broker:
                 await trio.lowlevel.checkpoint_if_cancelled()  # the client may have gone meanwhile
                 if self._closing:
                     raise Refused("closing", "the broker is shutting down")
+                if len(self._router.requests) >= REQUESTS:
+                    raise Refused("busy", f"{REQUESTS} requests are under way: try again later")
                 client.key = accepted.key
                 client.summary["authenticated"] = accepted.how
                 self._note_request(client)
@@ -342,13 +334,12 @@ class Broker:
                 self._hub.flush()
         except Refused as refused:
             self._log.info(f"refused {request.user} at {link.address}: {refused.why}")
-            self._note("refused", code=refused.code, why=refused.why, **client.summary)
+            self._note("refused", code=refused.code, why=refused.why, **client.known(refused.code))
             self._refuse(link, refused.code, str(refused))
         finally:
+            self.perform(self._router.forget(link.number, "the broker stops"))
             del self._clients[link.number]
-            if not self._clients:
-                self._quiet.set()
-                self._quiet = trio.Event()
+            self._note_quiet()
 
     def _note_request(self, client: Client) -> None:
         """The audit log's line before anything is sent: what cannot be noted is not done."""
