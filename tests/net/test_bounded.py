@@ -108,7 +108,7 @@ def test_an_exception_lost_in_a_finaliser_is_not_the_last() -> None:
                     raise
 
     spent(lambda: bounded(stubborn))
-    assert len(swallowed) == 3
+    assert 1 <= len(swallowed) <= 3  # fewer than three where a signal came while one was being swallowed
 
 
 def test_a_signal_outside_a_guarded_call_does_nothing() -> None:
