@@ -22,7 +22,8 @@ AT_ONCE = 64
 AT_ONCE_PER_USER = 4
 """Passwords of one user that are checked at once; more wait."""
 MAX_PASSWORD = 1024
-"""Bytes of a password at most."""
+"""Bytes of a password at most. None at all is no proof, though Debian's common-auth (nullok) takes it for an
+account without a password."""
 MAX_USER = 255
 """Characters of a user's name at most."""
 
@@ -90,7 +91,7 @@ class Pam:
         secret = password.encode("utf-8", "surrogatepass")
         if not 0 < len(user) <= MAX_USER or not user.isprintable():
             return Verdict(False, "no user has such a name")
-        if len(secret) > MAX_PASSWORD or b"\0" in secret:
+        if not 0 < len(secret) <= MAX_PASSWORD or b"\0" in secret:
             return Verdict(False, "no password is like that")
         turns = self._users.setdefault(user, _Turns())
         turns.waiting += 1

@@ -102,6 +102,7 @@ def test_a_name_in_another_case_is_refused(quick: str, user: Account) -> None:
 def test_a_name_that_the_password_database_does_not_give_back_is_refused(user: Account) -> None:
     with pam_service("auth required pam_permit.so", "account required pam_permit.so") as lenient:
         assert verdict(lenient, user.name, "anything")[0] is True
+        assert verdict(lenient, user.name, "")[0] is False
         accepted, reason = verdict(lenient, user.name.upper(), "anything")
     assert accepted is False
     assert "password database" in str(reason)
