@@ -48,7 +48,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     except socket.gaierror as error:
         raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     except OSError as error:
-        why = os.strerror(error.errno)  # to which create_server would add the address, as a tuple
+        why = os.strerror(error.errno or 0)  # to which create_server would add the address, as a tuple
         raise ListenError(f"cannot listen on {host}:{port}: {why}") from error
     for sock in sockets:
         sock.setblocking(False)
