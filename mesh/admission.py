@@ -62,7 +62,9 @@ class Admit(NamedTuple):
     """OPTIN; then, if `runs`, the image with the arguments, and its RESULT."""
 
     image: bytes
-    program: Program
+    program: Program | None
+    """The image's, where it is this node's own. A stranger's has to be verified again when its turn comes: it
+    may take 64 MiB, too much to keep of each command that waits."""
     effect: Effect
     arguments: tuple[str, ...]
     runs: bool
@@ -93,11 +95,17 @@ class Case(NamedTuple):
 
 def admit(case: Case) -> Decision:
     """What a node answers. Whatever a COMMAND holds, nothing is raised."""
+    found = objection(case)
+    return judge_image(case) if found is None else found
+
+
+def objection(case: Case) -> Drop | Deny | Expire | Abstain | Refuse | None:
+    """What speaks against the command before its image is looked at; within milliseconds."""
     for check in CHECKS:
-        objection = check(case)
-        if objection is not None:
-            return objection
-    return _image(case)
+        found = check(case)
+        if found is not None:
+            return found
+    return None
 
 
 def expired(command: messages.Command, now: int) -> Expire | None:
@@ -131,26 +139,40 @@ def _targets(case: Case) -> Abstain | None:
 
 def _filters(case: Case) -> Abstain | Refuse | None:
     try:
-        wanted = [filters.parse(text, case.bounded) for text in case.command.filters]
+        wanted = filters.parse_all(case.command.filters, case.bounded)
         return None if filters.matches(wanted, case.node.facts, case.bounded) else Abstain()
     except FilterError as error:
         return Refuse(FAULT, str(error))
 
 
-CHECKS: tuple[Callable[[Case], Decision | None], ...] = (_serial, _rules, _age, _targets, _filters)
+CHECKS: tuple[Callable[[Case], Drop | Deny | Expire | Abstain | Refuse | None], ...] = (
+    _serial,
+    _rules,
+    _age,
+    _targets,
+    _filters,
+)
 """What may object before the image is looked at, in order."""
 
 
-def _image(case: Case) -> Refuse | Admit:
-    """It must be this node's own where the module is, and do no more than the verb and the node allow."""
+def strange(case: Case) -> bool:
+    """Whether the image is not of a module that this node has: then it takes up to seconds to judge."""
+    try:
+        return case.command.module != image_of(case.read().verb).module
+    except UnrecognisedCommand:
+        return False
+
+
+def judge_image(case: Case) -> Refuse | Admit:
+    """The image must be this node's own where the module is, and do no more than the verb and node allow."""
+    program: Program | None
     try:
         command = case.read()
         own = image_of(command.verb)
         image, program, effect = own.image, own.program, own.effect
         if case.command.module != own.module:
-            image = case.command.image
-            program = verify(image)
-            effect = effect_of(program)
+            image, program = case.command.image, None
+            effect = effect_of(verify(image))
     except (UnrecognisedCommand, VerifyError) as error:
         return Refuse(REFUSED, str(error))
     name = " ".join(command.verb.words)

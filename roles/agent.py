@@ -13,7 +13,22 @@ from typing import Any, NamedTuple, Protocol
 import trio
 
 from mesh import messages
-from mesh.admission import Abstain, Admit, Case, Deny, Drop, Expire, Node, Refuse, admit, expired
+from mesh.admission import (
+    FAULT,
+    Abstain,
+    Admit,
+    Case,
+    Decision,
+    Deny,
+    Drop,
+    Expire,
+    Node,
+    Refuse,
+    expired,
+    judge_image,
+    objection,
+    strange,
+)
 from mesh.clock import BrokerClock
 from mesh.command import canonical
 from mesh.filters import Bounded
@@ -88,6 +103,10 @@ class Asked(NamedTuple):
     async def answer(self, message: messages.Message) -> None:
         """Answer it, where it came from."""
         await self.session.answer(self.serial, message)
+
+    def admitted(self) -> Asked:
+        """The same without what only its admission needed: a megabyte is too much to keep waiting."""
+        return self._replace(command=self.command._replace(groups=(), image=b"", targets=None))
 
 
 class Errand:
@@ -179,10 +198,12 @@ class Agent:
         case = Case(
             asked.command, asked.serial, session.last, session.now(), self._node(), unable, self._bounded
         )
-        decision = admit(case)
         session.last = max(session.last, asked.serial)
+        decision: Decision | None = objection(case)
+        if decision is None:
+            decision = await self._judge_image(case)
         if isinstance(decision, Admit):
-            await self._accept(Errand(asked, decision))
+            await self._accept(Errand(asked.admitted(), decision))
         elif isinstance(decision, Drop):
             self._log.warning(f"{session.broker} sent serial {asked.serial:016x} again, or late: dropped")
         else:
@@ -191,10 +212,23 @@ class Agent:
                 self._note(event, asked, decision._asdict())
             await asked.answer(answer(decision))
 
+    async def _judge_image(self, case: Case) -> Decision:
+        """A stranger's image in a thread, since other sessions and what runs must not wait for it."""
+        if not strange(case):
+            return judge_image(case)
+        try:
+            return await trio.to_thread.run_sync(judge_image, case)
+        except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
+            return Refuse(FAULT, f"the image could not be verified: {error}")
+
     async def _accept(self, errand: Errand) -> None:
         asked = errand.asked
         await asked.answer(messages.Optin())
-        if errand.admitted.runs and not asked.session.over:
+        if not errand.admitted.runs or asked.session.over:
+            return
+        if self._closed:  # while that was being sent
+            await asked.answer(self._end_early(asked))
+        else:
             asked.session.errands[asked.serial] = errand
             self._waiting.add(errand)
             self._errands.start_soon(self._carry_out, errand)

@@ -18,6 +18,7 @@ from roles.workplace import FRAME, Frame
 from vm.host import Host
 from vm.machine import Limits, Outcome, run
 from vm.opcodes import Effect
+from vm.verifier import verify
 
 OVERRUN = 124
 KILLED = b"killed: run time\n"
@@ -90,9 +91,12 @@ class Runner:
     async def run(self, admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outcome:
         """Run an admitted image to its end, within `limits`."""
         if admitted.effect is Effect.PURE:
-            return await trio.to_thread.run_sync(
-                _sheltered, admitted, limits, host, stop, limiter=self._threads
-            )
+            try:
+                return await trio.to_thread.run_sync(
+                    _sheltered, admitted, limits, host, stop, limiter=self._threads
+                )
+            except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
+                return failed(f"cannot run: {error}")
         number, child = next(self._numbers), _Child()
         self._children[number] = child
         try:
@@ -103,7 +107,10 @@ class Runner:
     async def _run_in_child(
         self, number: int, child: _Child, admitted: Admit, limits: Limits, host: Host, stop: Stop
     ) -> Outcome:
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            return failed(f"cannot run: {error.strerror}")
         channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         outcome: Outcome | None = None
         async with channel, trio.open_nursery() as watchers:
@@ -180,7 +187,8 @@ def _how(status: int | None) -> str:
 def _sheltered(admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outcome:
     """In a thread: a fault of the machine's own must end the agent no more than one in a child does."""
     try:
-        return run(admitted.program, admitted.arguments, host, limits, lambda: stop.asked)
+        program = admitted.program or verify(admitted.image)
+        return run(program, admitted.arguments, host, limits, lambda: stop.asked)
     except Exception as error:  # noqa: BLE001 - whatever a machine with a fault in it may raise
         return failed(f"internal error: {type(error).__name__}")
 
@@ -192,7 +200,7 @@ async def _converse(channel: trio.SocketStream, task: bytes, limits: Limits, hos
         await channel.send_all(task)
         while head := await _exactly(channel, FRAME.size):
             kind, length = FRAME.unpack(head)
-            if length > 2 * limits.output + OVERHEAD:
+            if length > limits.output + OVERHEAD:  # the two outputs and the log share one limit
                 return None
             body = await _exactly(channel, length)
             if kind == Frame.OUTCOME:

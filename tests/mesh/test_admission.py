@@ -21,6 +21,7 @@ from mesh.admission import (
     Node,
     Refuse,
     admit,
+    strange,
 )
 from mesh.command import parse
 from mesh.filters import TooSlow, unbounded
@@ -147,6 +148,27 @@ def test_another_version_of_the_module_runs_the_image_that_came() -> None:
     assert (decision.image, decision.effect) == (PURE, Effect.PURE)
 
 
+def test_the_program_of_a_strangers_image_is_not_kept_while_it_waits() -> None:
+    """262,136 bytes of image are 64 MiB of program, and 64 commands may wait."""
+    decision = admit(case(command("ping", module="mesh/2", image=PURE)))
+    assert isinstance(decision, Admit)
+    assert decision.program is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (command("ping"), False),
+        (command("ping", image=PURE), False),
+        (command("ping", module="mesh/2", image=PURE), True),
+        (command("ping", words=("reboot",), module="mesh/2"), False),
+    ],
+    ids=["ours", "not ours under our name", "another version", "unknown verb"],
+)
+def test_what_takes_long_to_judge(asked: Command, expected: bool) -> None:
+    assert strange(case(asked)) is expected
+
+
 REFUSED_IMAGES: dict[str, tuple[Case, str]] = {
     "not ours": (case(command("ping", image=PURE)), "not the one that mesh/1 has for ping"),
     "another verb's of ours": (
@@ -178,13 +200,36 @@ def test_refused_image(name: str) -> None:
     assert "\n" not in decision.sentence
 
 
-def too_slow(_call: Callable[[], T], /) -> T:
-    raise TooSlow
+@pytest.mark.parametrize(
+    ("calls", "sentence"),
+    [(0, "filters too slow to compile"), (1, "filter too slow")],
+    ids=["compile", "match"],
+)
+def test_a_slow_filter_is_no_opt_out_and_does_not_run(calls: int, sentence: str) -> None:
+    left = calls
 
+    def too_slow(call: Callable[[], T], /) -> T:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TooSlow
+        return call()
 
-def test_a_slow_filter_is_no_opt_out_and_does_not_run() -> None:
     slow = admit(case(command("ping", filters=("role=web",)), bounded=too_slow))
-    assert slow == Refuse(FAULT, "filter too slow")
+    assert slow == Refuse(FAULT, sentence)
+
+
+def test_many_patterns_take_no_longer_than_one_may() -> None:
+    calls = 0
+
+    def counting(call: Callable[[], T], /) -> T:
+        nonlocal calls
+        calls += 1
+        return call()
+
+    filters = tuple(f"role=/w{'e' * n}?b/" for n in range(1, 33))
+    assert isinstance(admit(case(command("ping", filters=filters), bounded=counting)), Admit | Abstain)
+    assert calls == 2  # one to compile all of them, one to match
 
 
 @pytest.mark.parametrize("text", ["role=/(/", "no operator", "=x"])

@@ -1,7 +1,7 @@
 """What becomes of commands in a session, over memory streams and with a clock of the test's."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
@@ -13,7 +13,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from mesh import acl
-from mesh.admission import Admit, Node
+from mesh.admission import Admit, Node, judge_image
 from mesh.command import parse
 from mesh.filters import unbounded
 from mesh.images import image_of
@@ -32,13 +32,14 @@ from mesh.messages import (
     Welcome,
 )
 from net.dial import Joined, Link, LinkBroken, TurnedAway
-from roles.agent import SLACK, WAITING, Agent
+from roles.agent import SLACK, WAITING, Agent, Errand
 from roles.audit import Audit
 from roles.log import Log
 from roles.runner import Stop, failed
 from tests.brokers import HELLO, WELCOME, Broker
 from tests.sessions import establish
 from tests.vm.hosts import FakeHost
+from vm.assembler import assemble
 from vm.host import Host
 from vm.machine import Limits, Outcome
 from vm.opcodes import Effect
@@ -120,7 +121,11 @@ def milliseconds() -> int:
 
 @asynccontextmanager
 async def scene(
-    tmp_path: Path, rules: str = "allow alice ALL", concurrent: int = 2, welcome: Welcome = WELCOME
+    tmp_path: Path,
+    rules: str = "allow alice ALL",
+    concurrent: int = 2,
+    welcome: Welcome = WELCOME,
+    agent: type[Agent] = Agent,
 ) -> AsyncIterator[Scene]:
     ends = establish(Peer.AGENT)
     ours, theirs = trio.testing.memory_stream_pair()
@@ -134,7 +139,7 @@ async def scene(
     audit = Audit(tmp_path / "audit", now=lambda: 0.0)
     node = Node(HELLO.uuid, (acl.parse(rules, "acl"),), {"role": "web"}, Effect.EXECUTES)
     async with trio.open_nursery() as errands:
-        agent = Agent(
+        made = agent(
             node=lambda: node,
             host=FakeHost(),
             runner=runner,
@@ -146,19 +151,19 @@ async def scene(
             audit=audit,
             errands=errands,
         )
-        made = Scene(broker, link, agent, runner, log)
+        here = Scene(broker, link, made, runner, log)
 
         async def attend() -> None:
             try:
-                await agent.attend(Joined(link, welcome, milliseconds()), "broker:2315")
+                await made.attend(Joined(link, welcome, milliseconds()), "broker:2315")
             except (LinkBroken, TurnedAway, WireError) as error:
-                made.ended = error
-                made.over.set()
+                here.ended = error
+                here.over.set()
             await link.aclose()
 
         async with trio.open_nursery() as sessions:
             sessions.start_soon(attend)
-            yield made
+            yield here
             sessions.cancel_scope.cancel()
         errands.cancel_scope.cancel()
     audit.close()
@@ -426,6 +431,75 @@ async def test_an_agent_that_closes_starts_nothing_but_lets_what_runs_end(
         here.runner.end_one()
         assert await here.answers(1) == [(1, Result(3, b"out", b"err", True, 0))]
         assert len(here.runner.begun) == 1
+
+
+async def test_nothing_begins_that_was_admitted_while_the_agent_closed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with scene(tmp_path) as here:
+        async with here.link._turn:  # so that its OPTIN has to wait
+            await here.ask(1)
+            await trio.testing.wait_all_tasks_blocked()
+            here.agent.close("this agent is stopping")
+        expected = Result(125, b"", b"cancelled before its turn came\n", False, 0)
+        assert await here.answers(2) == [(1, Optin()), (1, expected)]
+        assert here.runner.begun == []
+
+
+async def test_what_waits_keeps_nothing_that_only_its_admission_needed(tmp_path: Path) -> None:
+    kept: list[Command] = []
+
+    class Remembering(Agent):
+        async def _accept(self, errand: Errand) -> None:
+            kept.append(errand.asked.command)
+            await super()._accept(errand)
+
+    async with scene(tmp_path, agent=Remembering) as here:
+        await here.ask(1, targets=(HELLO.uuid,), mode="plan")
+        assert await here.answers(1) == [(1, Optin())]
+    assert kept == [command("ping", targets=None, groups=(), image=b"", mode="plan")]
+
+
+PURE = assemble('fn main\n  print "pong\\n"\n  retv 0\n', "other", lambda _: None)
+
+
+async def test_a_strangers_image_is_judged_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[Callable[..., object]] = []
+    in_thread = trio.to_thread.run_sync
+
+    async def watched(call: Callable[..., Any], *arguments: Any) -> Any:
+        threads.append(call)
+        return await in_thread(call, *arguments)
+
+    monkeypatch.setattr("trio.to_thread.run_sync", watched)
+    async with scene(tmp_path) as here:
+        await here.ask(1)
+        await here.ask(2, user="bob", module="mesh/2", image=PURE)
+        assert await here.answers(2) == [(1, Optin()), (2, Denied())]
+        assert threads == []
+        await here.ask(3, module="mesh/2", image=PURE)
+        await here.ask(4, module="mesh/2", image=b"pn")
+        assert await here.answers(1) == [(3, Optin())]
+        refused = (await here.answers(1))[0][1]
+        assert isinstance(refused, Result)
+        assert (refused.status, refused.output[:13]) == (126, b"image refused")
+        assert threads == [judge_image, judge_image]
+
+
+async def test_a_host_without_a_thread_left_refuses_a_strangers_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio.to_thread.run_sync", no_thread)
+    async with scene(tmp_path) as here:
+        await here.ask(1, module="mesh/2", image=PURE)
+        sentence = b"the image could not be verified: can't start new thread\n"
+        assert await here.answers(1) == [(1, Result(125, sentence, b"", False, 0))]
+
+
+async def no_thread(*_: object) -> object:
+    raise RuntimeError("can't start new thread")
 
 
 async def test_an_agent_that_stops_ends_what_runs(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -1,5 +1,6 @@
 """Commands run in threads and in children, with every way in which a child can fail to answer."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -235,6 +236,10 @@ BAD_CHILDREN = {
         "channel.send(b'\\2\\0\\0\\0\\x0d' + b'\\0' * 5 + b'\\xff' * 8); channel.recv(1)",
         "exit status 0",
     ),
+    "an outcome longer than any": (
+        "channel.send(b'\\2' + (600000).to_bytes(4, 'big')); channel.recv(1)",
+        "exit status 0",
+    ),
     "a line that is none": ("channel.send(b'\\1\\0\\0\\0\\1x'); channel.recv(1)", "exit status 0"),
 }
 
@@ -297,6 +302,34 @@ async def test_a_machine_with_a_fault_of_its_own(monkeypatch: pytest.MonkeyPatch
     async with place() as here:
         outcome = await here.run(verb("ping"))
         assert (outcome.status, outcome.fault) == (125, "internal error: ZeroDivisionError")
+
+
+async def test_a_strangers_image_is_run_from_its_bytes() -> None:
+    async with place() as here:
+        pure = program('print "hello"')._replace(program=None)
+        assert (await here.run(pure)).output == b"hello"
+
+
+async def test_a_host_without_a_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_thread(*_: object, **__: object) -> object:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("trio.to_thread.run_sync", no_thread)
+    async with place() as here:
+        outcome = await here.run(verb("ping"))
+        assert (outcome.status, outcome.fault) == (125, "cannot run: can't start new thread")
+
+
+async def test_a_host_without_a_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptor() -> object:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with place() as here:
+        with monkeypatch.context() as patched:
+            patched.setattr("roles.runner.socket.socketpair", no_descriptor)
+            outcome = await here.run(verb("show", "facts"))
+        assert (outcome.status, outcome.fault) == (125, "cannot run: Too many open files")
+        assert (await here.run(verb("show", "facts"))).status == 0
 
 
 async def test_no_descriptor_stays() -> None:
