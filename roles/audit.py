@@ -29,17 +29,22 @@ class Audit:
         self.path = path
         self._now = now
         self._descriptor = self._open()
+        self._torn = False
+        """Whether the last line could be written in part only."""
 
     def write(self, event: str, **fields: object) -> None:
         """Add an event: `time`, `event`, the fields; no password, key or output. Raises AuditError."""
         if self._descriptor is None:
             return
         line = json.dumps({"time": timestamp(self._now()), "event": event, **fields}) + "\n"
+        if self._torn:
+            line = "\n" + line
         try:
             written = os.write(self._descriptor, line.encode())
         except OSError as error:
             raise AuditError(f"cannot write to the audit log {self.path}: {error.strerror}") from error
-        if written != len(line):
+        self._torn = written != len(line)
+        if self._torn:
             raise AuditError(f"cannot write to the audit log {self.path}: no space for a whole line")
 
     def reopen(self) -> None:

@@ -14,7 +14,7 @@ from auth.trust import Trust
 from conf.watched import Watched
 from errors import CwError
 from mesh import acl, command, filters
-from mesh.messages import VERSION, KeyAuth, PasswordAuth, Request
+from mesh.messages import KeyAuth, PasswordAuth, Request
 from net.bounded import bounded
 
 
@@ -75,10 +75,6 @@ class Authority:
             await self._check_password(request.user, auth.password, address)
         else:
             raise _failed("no method of authentication")
-        if request.version < VERSION:
-            raise Refused(
-                "version", f"this broker speaks version {VERSION} of the protocol, not {request.version}"
-            )
         try:
             checked = command.parse(request.words)
             filters.parse_all(request.filters, bounded)

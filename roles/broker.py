@@ -276,9 +276,11 @@ class Broker:
         self._log.info(f"agent {hello.fqdn} at {link.address} is connected", key=key.hex(), version=hello.cw)
 
     def _trusts(self, key: bytes, fqdn: str) -> bool:
-        """Whether a session may have this key and name: a key that is listed has its listed names alone."""
-        names = self._agents.value.names_of(key.hex())
-        return fqdn in names or (not names and self._conf.auth.agent_trust == "any")
+        """Whether a session may have this key and name: what is listed belongs together, key and name."""
+        agents = self._agents.value
+        if names := agents.names_of(key.hex()):
+            return fqdn in names
+        return self._conf.auth.agent_trust == "any" and not agents.keys_of(fqdn)
 
     def _refuse_agent(self, link: Link, key: bytes, hello: Hello) -> None:
         if listed := ", ".join(self._agents.value.names_of(key.hex())):

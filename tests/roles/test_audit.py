@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import stat
 import threading
 from pathlib import Path
@@ -111,3 +112,21 @@ def test_what_is_started_does_not_inherit_it(tmp_path: Path) -> None:
             and os.readlink(f"/proc/self/fd/{number}") == str(tmp_path / "audit")
         ]
         assert [os.get_inheritable(number) for number in ours] == [False]
+
+
+def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+    audit = Audit(path, lambda: 0.0)
+    audit.write("first")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limits[1]))
+    try:
+        with pytest.raises(AuditError, match="no space for a whole line"):
+            audit.write("second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    audit.write("third")
+    audit.write("fourth")
+    audit.close()
+    first, _cut, third, fourth = path.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in (first, third, fourth)] == ["first", "third", "fourth"]

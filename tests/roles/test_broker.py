@@ -823,6 +823,15 @@ async def test_any_agent_may_join_where_any_is_trusted_but_no_listed_key_under_a
         assert await stranger.rest() == []
 
 
+async def test_no_unlisted_key_may_take_a_listed_name_even_where_any_is_trusted(tmp_path: Path) -> None:
+    async with world(tmp_path, MeshdConf(auth=attrs.evolve(MeshdAuth(), agent_trust="any"))) as mesh:
+        talk = await mesh.talk(Peer.AGENT, node_key(9))
+        await talk.say(Hello(VERSION, "0.1.0", *node(1)))
+        (error,) = await talk.rest()
+        assert isinstance(error, Error)
+        assert error.code == "untrusted"
+
+
 REVOKED: dict[str, list[tuple[bytes, str]]] = {
     "gone": [],
     "listed for another name": [(node_key(1).public, node(3).fqdn)],
