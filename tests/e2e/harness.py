@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import pwd
 import re
@@ -269,6 +270,23 @@ class Site:
     def start_asking(self, *words: str) -> Process:
         """A client's command that goes on."""
         return self.start(" ".join(words), *self.asking(*words))
+
+
+def spawner_of(agent: Process) -> int:
+    """The process that forks a child for each command that reads: stopped, such commands hang after OPTIN."""
+    (child,) = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+    return int(child)
+
+
+def begun(site: Site, name: str, command: str) -> None:
+    """Wait until an agent of the site has opted in to a command and begun it, as its audit log says."""
+    audit = site.directory / name / "cogd.audit"
+
+    def noted() -> bool:
+        events = [json.loads(line) for line in audit.read_text().splitlines()]
+        return any((event["event"], event["command"]) == ("ran", command) for event in events)
+
+    until(noted, f"began {command}")
 
 
 def _set(*settings: str) -> list[str]:
