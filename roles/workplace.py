@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from conf.version import VERSION
 from errors import CwError
@@ -42,6 +42,10 @@ class Frame(IntEnum):
 
 class Nonsense(CwError):
     """A child sent what no child sends."""
+
+
+class AgentGone(CwError):
+    """The agent ended before it had said what there is to do."""
 
 
 class Task(NamedTuple):
@@ -114,8 +118,19 @@ class _Here:
 
 
 def work(channel: socket.socket) -> None:
-    """A child's life. SIGTERM stops the machine, which still tells its outcome; the spawner's death too."""
-    spawner = os.getppid()
+    """A child's life. SIGTERM stops the machine, which still tells its outcome; the spawner's death too.
+
+    Where the agent is gone there is nobody to tell, and nothing to complain of: the agent's end is told by
+    whoever ended it.
+    """
+    try:
+        _carry_out(channel)
+    except (AgentGone, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _carry_out(channel: socket.socket) -> None:
+    spawner = os.getsid(0)  # it leads our session; as our parent it may be gone before we look
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     task = _task(channel)
@@ -134,6 +149,16 @@ def work(channel: socket.socket) -> None:
 
 def _task(channel: socket.socket) -> Task:
     with channel.makefile("rb") as stream:
-        image, rest = (stream.read(*_PART.unpack(stream.read(_PART.size))) for _ in range(2))
+        image, rest = _part(stream), _part(stream)
     arguments, limits, facts, acls = json.loads(rest)
     return Task(image, tuple(arguments), Limits(*limits), facts, acls)
+
+
+def _part(stream: BinaryIO) -> bytes:
+    head = stream.read(_PART.size)
+    if len(head) == _PART.size:
+        (length,) = _PART.unpack(head)
+        part = stream.read(length)
+        if len(part) == length:
+            return part
+    raise AgentGone
