@@ -328,10 +328,11 @@ async def test_an_agent_that_is_told_to_end_lets_what_runs_end(tmp_path: Path) -
         broker, _ = await there.join()
         await broker.say(command("ping", module="mesh/9", image=ENDLESS), serial=1)
         assert await broker.hear() == (1, Optin())
+        assert await ask(broker, 2, "ping") == RESULT_OF_PING  # so the first has begun
         agent.signal(signal.SIGTERM)
         await agent.says("stopping")
-        await broker.say(command("ping"), serial=2)
-        assert await broker.hear() == (2, Result(125, b"this agent is stopping\n", b"", False, 0))
+        await broker.say(command("ping"), serial=3)
+        assert await broker.hear() == (3, Result(125, b"this agent is stopping\n", b"", False, 0))
         await broker.say(Ping(5))
         assert await broker.hear() == (0, Pong(5))
         await broker.say(Cancel(), serial=1)
