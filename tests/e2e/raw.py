@@ -219,6 +219,10 @@ class Joined:
         self.hello = hello
         self.say(Welcome(VERSION, "0.1.0", heartbeat, NOW))
 
+    def close(self) -> None:
+        """Hang up; safe to call again."""
+        self.socket.close()
+
     def say(self, *messages: Message, serial: int = 0) -> None:
         """Send messages, in one piece."""
         self.socket.sendall(b"".join(self._transport.seal(encode(message, serial)) for message in messages))
@@ -244,14 +248,10 @@ class Port:
         self._joined: list[Joined] = []
         site.port = self._listener.getsockname()[1]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End every session, and take no more."""
         for joined in self._joined:
-            joined.socket.close()
+            joined.close()
         self._listener.close()
 
     def take(self) -> Joined:
@@ -262,7 +262,7 @@ class Port:
         return self._joined[-1]
 
 
-def command(user: str, *words: str, **changes: Any) -> Command:
+def command(user: str, /, *words: str, **changes: Any) -> Command:
     """What a broker would send for that command at NOW."""
     own = image_of(parse(words).verb)
     asked = Command(user, (), "key", words, own.module, own.image, (), "run", None, NOW, 10**9, 0)
