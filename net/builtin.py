@@ -1,4 +1,4 @@
-"""The facts that every node has: what kernel, /etc/os-release, clock and state directory say of it."""
+"""The facts that every node has: what kernel, /etc/os-release, clock and state directory say."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TIMES = {
     "time.zone": "%Z",
     "time.offset": "%z",
 }
-"""Local time when the facts were gathered, digits as in ISO 8601: Monday is 1."""
+"""Local time, digits as in ISO 8601: Monday is 1."""
 
 
 class NodeError(CwError):
@@ -45,7 +45,7 @@ class NodeError(CwError):
 def builtin(fqdn: str, node: str, version: str) -> dict[str, str]:
     """The built-in facts of the node called `fqdn`, whose UUID is `node`, if it is known (mesh.md "Facts").
 
-    But for `sys.hostid`: `host_id` may have to wait for a name server.
+    But for `sys.hostid`, since `host_id` may have to wait for a name server, and for `times`, which change.
     """
     host = os.uname()
     hostname, _, domain = fqdn.partition(".")
@@ -59,8 +59,13 @@ def builtin(fqdn: str, node: str, version: str) -> dict[str, str]:
         **({"sys.uuid": node} if node else {}),
         **kernel(host.release),
         **distribution(_os_release()),
-        **{name: time.strftime(form) for name, form in _TIMES.items()},
     }
+
+
+def times(seconds: float) -> dict[str, str]:
+    """The built-in facts about a moment, in seconds since the epoch; they change once a second."""
+    local = time.localtime(seconds)
+    return {name: time.strftime(form, local) for name, form in _TIMES.items()}
 
 
 def kernel(release: str) -> dict[str, str]:

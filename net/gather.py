@@ -1,4 +1,4 @@
-"""Every fact of this node, now: built in, printed by executables of a directory, or static."""
+"""Every fact of this node but the time: built in, printed by executables of a directory, or static."""
 
 from __future__ import annotations
 
@@ -50,10 +50,16 @@ async def every_fact(
     time_limit: float,
     log: Complain,
 ) -> dict[str, str]:
-    """The facts of the node: gatherers' over those built in, `static` over both; what is none is logged."""
+    """The facts of the node: gatherers' over those built in, `static` over both; what is none is logged.
+
+    Those of the time (net/builtin.py `times`) are not among them, and give way to all of them.
+    """
     found: dict[str, str] = builtin(fqdn, node, version)
     with trio.move_on_after(time_limit) as limit:
-        found["sys.hostid"] = await trio.to_thread.run_sync(host_id, abandon_on_cancel=True)
+        try:
+            found["sys.hostid"] = await trio.to_thread.run_sync(host_id, abandon_on_cancel=True)
+        except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
+            log(f"sys.hostid: {error}")
     if limit.cancelled_caught:
         log(f"sys.hostid: the host's own name was not looked up within {time_limit:g} s")
     found |= await gather(directory, time_limit, log)

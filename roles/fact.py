@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from conf.load import load
 from conf.schema import CogdConf
 from conf.version import VERSION
 from mesh.facts import lines_of
-from net.builtin import NodeError, host_fqdn, node_uuid
+from net.builtin import NodeError, host_fqdn, node_uuid, times
 from net.gather import every_fact
 from roles.arguments import Parser
 from roles.log import Log
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     conf = load(CogdConf, options.config, options.set)
     log = Log("cw")
-    known = trio.run(_facts_of, conf, log)
+    known = times(time.time()) | trio.run(_facts_of, conf, log)
     wanted = options.names or known
     lines = lines_of((name, known[name]) for name in set(wanted) & known.keys())
     sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())

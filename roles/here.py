@@ -5,19 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from conf.schema import CogdConf
 from conf.version import VERSION
 from conf.watched import Watched
 from errors import CwError
 from mesh import acl, admission
+from net.builtin import times
 from net.gather import every_fact
 from roles.log import Log
 from vm.opcodes import Effect
 
 if TYPE_CHECKING:
     from roles.cogd import Identity
+
+
+class _Moment(NamedTuple):
+    """All facts in one second; `gathered` are those but the time. One tuple, since threads share it."""
+
+    second: int
+    gathered: Mapping[str, str]
+    facts: Mapping[str, str]
 
 
 class Here:
@@ -32,7 +41,8 @@ class Here:
         self._identity = identity
         self._rules = rules
         self._log = log
-        self._facts: dict[str, str] = {}
+        self._gathered: dict[str, str] = {}
+        self._now: _Moment = _Moment(0, self._gathered, {})
         self._complaint = ""
         self._max_effect = Effect[conf.agent.max_effect.upper()]
 
@@ -43,8 +53,11 @@ class Here:
         return time.monotonic()
 
     def facts(self) -> Mapping[str, str]:
-        """Name to value."""
-        return self._facts
+        """Name to value: what was gathered, and what time it is now."""
+        second, gathered, moment = int(time.time()), self._gathered, self._now
+        if moment.second != second or moment.gathered is not gathered:
+            self._now = moment = _Moment(second, gathered, times(second) | gathered)
+        return moment.facts
 
     def acls(self) -> Sequence[str]:
         """The rules in force."""
@@ -62,14 +75,14 @@ class Here:
 
     def node(self) -> admission.Node:
         """What commands are judged by."""
-        return admission.Node(self._identity.uuid, (self._rules.value,), self._facts, self._max_effect)
+        return admission.Node(self._identity.uuid, (self._rules.value,), self.facts(), self._max_effect)
 
     # -- upkeep
 
     async def gather(self) -> None:
         """Find out all facts anew."""
         facts = self._conf.facts
-        self._facts = await every_fact(
+        self._gathered = await every_fact(
             self._identity.fqdn,
             self._identity.uuid,
             VERSION,

@@ -54,9 +54,9 @@ class _ThisHost:
         return time.monotonic()
 
     def facts(self) -> Mapping[str, str]:
-        from net.builtin import builtin, host_fqdn
+        from net.builtin import builtin, host_fqdn, times
 
-        return builtin(host_fqdn(), "", VERSION)
+        return builtin(host_fqdn(), "", VERSION) | times(time.time())
 
     def acls(self) -> Sequence[str]:
         return ()
@@ -122,9 +122,9 @@ def _finder(directories: Sequence[str]) -> Find:
     def find(module: str) -> Source | None:
         for place in places:
             file = Path(place, module + ".pn")
-            if file.is_file():
-                status = file.stat()
+            if os.path.isfile(file):  # unlike Path.is_file, which raises where it may not look
                 text = _text(_read(str(file)), str(file))
+                status = file.stat()
                 return Source(str(file), text, (status.st_dev, status.st_ino))
         return modules.find(module)
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import pytest
 from conf.addresses import is_host_name
 from mesh.facts import fault_of
 from net import builtin as builtin_facts
-from net.builtin import NodeError, builtin, distribution, host_fqdn, host_id, kernel, node_uuid
+from net.builtin import NodeError, builtin, distribution, host_fqdn, host_id, kernel, node_uuid, times
 
 NODE = "6b0e1a5c-7f2d-4b8e-9a31-0c5d4e3f2a1b"
 
@@ -29,11 +30,32 @@ def test_every_fact_that_is_promised() -> None:
         "sys.kernel.version",
         "sys.kernel.major",
         "sys.kernel.minor",
-        "time.year",
-        "time.hour",
     }
     assert promised <= facts.keys()
     assert not [fault for name, value in facts.items() if (fault := fault_of(name, value))]
+
+
+def test_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "XYZ-3")
+    time.tzset()
+    try:
+        facts = times(1_699_999_999.9)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert facts == {
+        "time.year": "2023",
+        "time.month": "11",
+        "time.day": "15",
+        "time.hour": "01",
+        "time.minute": "13",
+        "time.second": "19",
+        "time.weekday": "3",
+        "time.week": "46",
+        "time.yearday": "319",
+        "time.zone": "XYZ",
+        "time.offset": "+0300",
+    }
 
 
 def test_a_name_without_a_domain_and_a_node_without_a_uuid() -> None:

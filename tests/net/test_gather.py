@@ -201,6 +201,18 @@ async def test_a_file_is_no_directory(tmp_path: Path) -> None:
     assert (facts, complaints) == ({}, [f"gatherers {tmp_path}/file: Not a directory"])
 
 
+async def test_a_host_without_a_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_thread(*_: object, **__: object) -> object:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("trio.to_thread.run_sync", no_thread)
+    complaints: list[str] = []
+    facts = await every_fact("web01.example.com", NODE, "1.2.3", None, {}, AMPLE, complaints.append)
+    assert facts["sys.uuid"] == NODE
+    assert "sys.hostid" not in facts
+    assert complaints == ["sys.hostid: can't start new thread"]
+
+
 async def test_precedence_of_every_fact(directory: Path, script: Script) -> None:
     script("a", "echo sys.arch=gathered; echo role=gathered; echo site=gathered")
     complaints: list[str] = []

@@ -28,6 +28,7 @@ def test_every_fact_sorted(conf: Path, capsys: pytest.CaptureFixture[str]) -> No
     lines = output.splitlines()
     names = [line.partition("=")[0] for line in lines]
     assert names == sorted(names)
+    assert {"time.year", "time.second"} <= set(names)
     assert {"role=web", "site=north", "sys.fqdn=web01.example.com", "greeting=grüß"} <= set(lines)
     assert f"sys.uuid={(conf.parent / 'state' / 'uuid').read_text().strip()}" in lines
     assert errors == ""

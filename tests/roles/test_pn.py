@@ -90,6 +90,13 @@ def test_the_effect(body: str, word: str, tmp_path: Path, capfdbinary: pytest.Ca
     assert capfdbinary.readouterr().out.decode() == word + "\n"
 
 
+def test_an_include_that_no_file_can_be_called(tmp_path: Path) -> None:
+    source = tmp_path / "main.pn"
+    source.write_text(f"#include {'x' * 300}\nfn main ret")
+    with pytest.raises(AssemblyError, match="no module xxx"):
+        pn.main(["-I", str(tmp_path), str(source)])
+
+
 def test_includes_are_looked_for_in_order(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
