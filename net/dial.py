@@ -135,6 +135,8 @@ async def connect(host: str, port: int) -> trio.SocketStream:
         return await trio.open_tcp_stream(host, port)
     except OSError as error:
         raise DialError(f"cannot connect: {_reason(error)}") from error
+    except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
+        raise DialError(f"cannot look the name up: {error}") from error
 
 
 def _reason(error: OSError) -> str:

@@ -19,6 +19,7 @@ from net.dial import (
     Link,
     LinkBroken,
     TurnedAway,
+    connect,
     join,
     pauses,
     say_hello,
@@ -45,6 +46,15 @@ async def greeted() -> tuple[Link, Broker]:
     assert joined == (link, WELCOME, 77)
     assert broker.agent == AGENT.public
     return link, broker
+
+
+async def test_a_host_without_a_thread_left_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_thread(*_: object, **__: object) -> object:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("trio.to_thread.run_sync", no_thread)
+    with pytest.raises(DialError, match="cannot look the name up: can't start new thread"):
+        await connect("broker.example.com", 2315)
 
 
 async def test_messages_pass_both_ways(autojump_clock: trio.testing.MockClock) -> None:
