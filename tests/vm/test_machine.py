@@ -149,6 +149,7 @@ SHOWN = [
     ('show.acl "joe"', [RULES[0], RULES[2], 'deny joe "x  y" final']),
     ('show.acl ":ops"', [RULES[1], RULES[2], "allow %ops *"]),
     ('show.acl "ops"', [RULES[2]]),
+    ('show.acl "joe\\" \\\\"', [RULES[2]]),
     ('show.acl ""', [RULES[2]]),
 ]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from vm.faults import Fault
 from vm.machine import Machine
 from vm.ops.build import TEXT, takes
+
+_SUBJECT = re.compile(rb'\S+\s+(?:"((?:[^"\\]|\\.)*)"|(\S+))')
+_UNESCAPE = re.compile(rb"\\(.)")
 
 
 @takes(TEXT)
@@ -34,8 +38,17 @@ def show_acl(machine: Machine, whom: bytes) -> None:
     """Print the rules about a user, or about a group written `:group`; those about ALL are about both."""
     subject = b"%" + whom[1:] if whom.startswith(b":") else whom
     for line in _lines(machine):
-        if set(line.split(None, 2)[1:2]) & {subject, b"ALL"}:
+        if _subject(line) in {subject, b"ALL"}:
             machine.write(machine.output, line + b"\n")
+
+
+def _subject(line: bytes) -> bytes:
+    """Whom a rule is about: a word, or in quotes where a name holds a space, a quote or a backslash."""
+    found = _SUBJECT.match(line)
+    if found is None:
+        return b""
+    quoted, plain = found.groups()
+    return plain if quoted is None else _UNESCAPE.sub(rb"\1", quoted)
 
 
 def _lines(machine: Machine) -> Iterator[bytes]:
