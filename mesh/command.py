@@ -21,6 +21,9 @@ WORDS_LIMIT = 1_024
 BYTES_LIMIT = 131_072
 """Bytes of all words of one command together, as UTF-8."""
 
+ARGUMENTS_LIMIT = 252
+"""Arguments of a verb: its program finds them on its data stack, behind their count and its own name."""
+
 
 class UnrecognisedCommand(CwError):
     """No node knows this command."""
@@ -118,6 +121,10 @@ def _check_size(words: tuple[str, ...]) -> None:
 
 def _arguments(verb: Verb, words: tuple[str, ...]) -> tuple[str, ...]:
     given = words[len(verb.words) :]
+    if len(given) > ARGUMENTS_LIMIT:
+        raise _unrecognised(
+            words, f"{verb.usage}, with at most {ARGUMENTS_LIMIT} arguments, got {len(given)}"
+        )
     forms = verb.arguments
     if forms and forms[-1].repeats:
         forms += forms[-1:] * (len(given) - len(forms))

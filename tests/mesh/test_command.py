@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.command import BYTES_LIMIT, GRAMMAR, WORDS_LIMIT, UnrecognisedCommand, canonical, parse, split
+from mesh.command import (
+    ARGUMENTS_LIMIT,
+    BYTES_LIMIT,
+    GRAMMAR,
+    WORDS_LIMIT,
+    UnrecognisedCommand,
+    canonical,
+    parse,
+    split,
+)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +107,10 @@ def test_everything_else_is_refused_in_one_line(words: list[str], shown: str, ex
     ("words", "expected"),
     [
         (["show", "fact", *["a"] * (WORDS_LIMIT - 1)], f"at most {WORDS_LIMIT} words, got {WORDS_LIMIT + 1}"),
+        (
+            ["show", "fact", *["a"] * (ARGUMENTS_LIMIT + 1)],
+            "show fact NAME…, with at most 252 arguments, got 253",
+        ),
         (["x" * (BYTES_LIMIT + 1)], f"at most {BYTES_LIMIT} bytes in all, got {BYTES_LIMIT + 1}"),
         (["ping", "ü" * (BYTES_LIMIT // 2)], f"at most {BYTES_LIMIT} bytes in all, got {BYTES_LIMIT + 4}"),
         (["ping", "x" * 100_000], "ping"),
@@ -110,7 +123,7 @@ def test_size_is_bounded_and_the_refusal_is_short(words: list[str], expected: st
 
 
 def test_as_many_words_as_may_be() -> None:
-    assert len(parse(["show", "fact", *["a"] * (WORDS_LIMIT - 2)]).arguments) == WORDS_LIMIT - 2
+    assert len(parse(["show", "fact", *["a"] * ARGUMENTS_LIMIT]).arguments) == ARGUMENTS_LIMIT
 
 
 opening = st.sampled_from([verb.words for verb in GRAMMAR] + [("show",), ()])

@@ -3,7 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from mesh.command import GRAMMAR, Verb, parse
+from mesh import acl
+from mesh.command import ARGUMENTS_LIMIT, GRAMMAR, Verb, canonical, parse
 from mesh.images import VERSIONS, image_of
 from tests.vm.hosts import FakeHost
 from vm import modules
@@ -41,6 +42,29 @@ OUTCOMES = [
 @pytest.mark.parametrize(("words", "status", "output"), OUTCOMES)
 def test_what_a_node_answers(words: Sequence[str], status: int, output: str) -> None:
     assert outcome_of(*words) == Outcome(status, output.encode(), b"", False, "")
+
+
+ODD = ("joe smith", "DOM\\joe", 'j"o"e', "joe\xa0smith", "joe  smith", "jöe")
+"""Names of accounts: some have to stand in quotes in a rule."""
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("mark", ["", "%"])
+def test_rules_for_odd_names(name: str, mark: str) -> None:
+    lines = [acl.line_of(rule) for one in ODD for rule in rules_about(one)]
+    shown = outcome_of("show", "acls", "for", mark + name, host=FakeHost(acls=lines))
+    expected = [acl.line_of(rule) for rule in rules_about(name) if (rule.who is acl.Who.GROUP) is bool(mark)]
+    assert shown.output.decode() == "".join(f"{line}\n" for line in expected)
+
+
+def rules_about(name: str) -> tuple[acl.Rule, ...]:
+    text = "".join(f'allow {canonical((mark + name,))} "show *"\n' for mark in ("", "%"))
+    return acl.parse(text, "acl")
+
+
+def test_as_many_arguments_as_a_command_may_have() -> None:
+    names = ["role"] * ARGUMENTS_LIMIT
+    assert outcome_of("show", "fact", *names).output == b"role=web\n" * ARGUMENTS_LIMIT
 
 
 def test_a_node_without_facts_answers_nothing() -> None:
