@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings  # here, since what `_cached` imports would be on the clock of the first pattern
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
@@ -134,8 +135,6 @@ def _compiled(text: str, pattern: str, bounded: Bounded) -> re.Pattern[str]:
 @lru_cache(maxsize=256)
 def _cached(pattern: str) -> re.Pattern[str]:
     """A pattern that `re` warns of would mean something else in another Python: it is refused."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return re.compile(pattern, re.IGNORECASE)
