@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
 
             request = sign(request, checked.key, channel.hash)
         if asked.verbose:
-            _remark(f"connected to {channel.peer}")
+            _remark(f"cw: connected to {channel.peer}\n")
         with Interrupts() as interrupts:
             return Conversation(channel, request, asked, interrupts).held()
 
@@ -135,8 +135,10 @@ def _encoded(request: Request) -> bytes:
         raise RequestTooLong(f"the request cannot be sent: {error}") from error
 
 
-def _remark(sentence: str) -> None:
-    print(f"cw: {sentence}", file=sys.stderr, flush=True)
+def _remark(text: str) -> None:
+    """To standard error, unless whoever started this process closed it: print would take standard output."""
+    if sys.stderr is not None:
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 class Printer:
@@ -156,8 +158,7 @@ class Printer:
             self._begun = True
         _write("".join(texts))
         if self._verbose:
-            sys.stderr.write("".join(error_lines(answer) for answer in answers))
-            sys.stderr.flush()
+            _remark("".join(error_lines(answer) for answer in answers))
 
     def close(self) -> None:
         """Print what stands behind the last answer."""
@@ -258,4 +259,4 @@ class Conversation:
             self._printer.print(self._hearing.give_up())
         self._printer.close()
         if not self._asked.quiet:
-            print(summary(self._hearing.tally), file=sys.stderr, flush=True)
+            _remark(f"{summary(self._hearing.tally)}\n")

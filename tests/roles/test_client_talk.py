@@ -134,6 +134,12 @@ def test_without_a_key_the_password_is_sent(
     assert "s3cret" not in ended.output + ended.errors
 
 
+def test_without_a_standard_error_nothing_more_is_printed(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    complaining = Result(0, b"pong\n", b"oh\n", False, 1000)
+    assert ask(answering(complaining), "ping", "-v") == (0, "web01.example.com 0 pong\n", "")
+
+
 def test_nobody_is_there(ask: Ask) -> None:
     assert ask(answering(), "ping") == (6, "", "0 answered\n")
     assert ask(answering(), "ping", "--json") == (6, "[]\n", "0 answered\n")
