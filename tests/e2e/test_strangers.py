@@ -353,3 +353,20 @@ def test_without_descriptors_a_broker_serves_whom_it_has(cw: tuple[str, ...], tm
             client = site.start_asking("ping")
             agent.say(Optin(), Result(0, b"pong\n", b"", False, 1), serial=agent.hear().serial)
             assert client.finished()[:2] == (0, "n1.example.com 0 pong\n")
+
+
+def test_a_full_door_turns_newcomers_away_and_nobody_else(cw: tuple[str, ...], tmp_path: Path) -> None:
+    with Site(tmp_path, cw) as site:
+        site.broker('auth.agent_trust="any"', "limits.unauthenticated=8", "limits.handshake=600")
+        with nodes(site, 1) as (agent,):
+            client = site.start_asking("ping")
+            serial = agent.hear().serial
+            strangers = [connected(site) for _ in range(8)]
+            assert hung_up(strangers[-1]) == b""  # by now the others hold what places there are for them
+            asked = site.ask("ping", status=4)
+            assert asked.errors == f"cw: {HUNG_UP.format(site.address)}\n"
+            agent.say(Optin(), Result(0, b"pong\n", b"", False, 1), serial=serial)
+            assert client.finished()[:2] == (0, "n1.example.com 0 pong\n")
+            for sock in strangers:
+                sock.close()
+        until(lambda: site.start_asking("ping").finished().status == 6, "let anybody in")
