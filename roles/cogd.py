@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from auth.keys import ENCRYPTION, broker_key, read_secret, write_pair
 from conf.load import load, show
@@ -17,6 +16,7 @@ from net.builtin import host_fqdn, node_uuid
 from roles import spawner, workplace
 from roles.arguments import of_daemon
 from roles.audit import Audit
+from roles.identity import Identity
 from roles.lean import postpone
 from roles.log import Log
 from wire.noise import KeyPair
@@ -26,23 +26,6 @@ EXAMPLES = """\
   cw cogd --test                              check configuration, keys and permissions
   cw cogd --set 'agent.brokers=["broker.example.com:2315"]' --show-config
 """
-
-AGENTS = "/etc/clockwork/agents"
-"""Where a broker's trust database of agents usually is: for the commands that the log proposes."""
-
-
-class Identity(NamedTuple):
-    """Who this agent is, and which brokers it believes."""
-
-    fqdn: str
-    uuid: str
-    key: KeyPair
-    broker_key: bytes
-
-    @property
-    def trust(self) -> str:
-        """The command that makes a broker accept this agent."""
-        return f"cw trust -d {AGENTS} {self.key.public.hex()}={self.fqdn}"
 
 
 def main(argv: Sequence[str]) -> int:

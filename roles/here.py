@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from conf.schema import CogdConf
 from conf.version import VERSION
@@ -14,11 +14,9 @@ from errors import CwError
 from mesh import acl, admission
 from net.builtin import times
 from net.gather import every_fact
+from roles.identity import Identity
 from roles.log import Log
 from vm.opcodes import Effect
-
-if TYPE_CHECKING:
-    from roles.cogd import Identity
 
 
 class _Moment(NamedTuple):

@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -23,15 +22,13 @@ from net.dial import LONGEST_PAUSE, DialError, Joined, TurnedAway, join, pauses
 from roles.agent import Agent
 from roles.audit import Audit, AuditError
 from roles.here import Here
+from roles.identity import Identity
 from roles.log import Log
 from roles.runner import Runner
 from roles.systemd import notify
 from vm.machine import Limits
 from wire.errors import WireError
 from wire.handshake import Initiator, Peer
-
-if TYPE_CHECKING:
-    from roles.cogd import Identity
 
 LOOK = 1.0
 """Seconds between two looks at the rules file."""

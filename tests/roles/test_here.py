@@ -10,8 +10,8 @@ from conf.load import load
 from conf.schema import CogdConf
 from conf.watched import Watched
 from mesh import acl
-from roles.cogd import Identity
 from roles.here import Here
+from roles.identity import Identity
 from roles.log import Log
 from vm.opcodes import Effect
 from wire.noise import key_pair
