@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -90,7 +91,8 @@ class Talk:
 
     def hear(self) -> Heard:
         """The broker's next message; heartbeats are answered and not shown. EOFError: it hung up."""
-        while True:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             raw = self._next()
             if kind_of(raw) in REPORTS:
                 serial, _, about, message = decode_report(raw)
@@ -99,6 +101,7 @@ class Talk:
             if not isinstance(message, Ping):
                 return Heard(serial, message)
             self.say(Pong(message.now))
+        raise TimeoutError("nothing came but heartbeats")
 
     def beat(self) -> None:
         """Wait for the next heartbeat and answer it; nothing else may come before."""
