@@ -4,6 +4,7 @@ decides.
 
 from __future__ import annotations
 
+import shlex
 import socket
 import time
 from collections.abc import Callable
@@ -166,6 +167,7 @@ class Broker:
             if client.key and client.summary["user"] not in self._users.value.names_of(client.key):
                 self._hub.post(client.link, encode(Error("denied", "the key was revoked")))
                 self._hub.finish(client.link)
+                self.perform(self._router.cancel(client.link.number))
                 self.perform(self._router.forget(client.link.number, "key revoked"))
         self._hub.flush()
 
@@ -285,8 +287,11 @@ class Broker:
     def _refuse_agent(self, link: Link, key: bytes, hello: Hello) -> None:
         if listed := ", ".join(self._agents.value.names_of(key.hex())):
             why, sentence = f"is listed as {listed}", f"this key is listed as {listed}, not {hello.fqdn}"
+        elif self._conf.auth.agents is None:
+            why = "is not trusted: auth.agents names no trust database"
+            sentence = "this broker knows no agent's key"
         else:
-            cure = f"cw trust -d {self._conf.auth.agents} {key.hex()}={hello.fqdn}"
+            cure = shlex.join(["cw", "trust", "-d", str(self._conf.auth.agents), f"{key.hex()}={hello.fqdn}"])
             why = f"is not trusted; to accept it: {cure}"
             sentence = "this broker does not know the agent's key yet"
         if self._refusals.is_news(key, time.monotonic()):
