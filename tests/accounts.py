@@ -43,6 +43,11 @@ def group() -> Iterator[str]:
         _run("groupdel", name)
 
 
+def join(user: str, group: str) -> None:
+    """Make a user a member of one more group."""
+    _run("gpasswd", "-a", user, group)
+
+
 @contextlib.contextmanager
 def pam_service(*lines: str) -> Iterator[str]:
     """A service of PAM with these lines; else pam_unix, which is slow over a wrong password."""
