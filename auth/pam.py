@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol
 
 import trio
 
-from auth import warden
 from conf.kinds import is_service_name
 from errors import CwError
 
@@ -43,6 +42,16 @@ class Verdict(NamedTuple):
     reason: str
 
 
+class Children(Protocol):
+    """Who starts a process for each password, whose work is `answer`."""
+
+    def start(self, limit: float) -> tuple[int, socket.socket]:
+        """Number of a new process, killed after `limit` seconds; our end of its channel. Raises OSError."""
+
+    def kill(self, number: int) -> None:
+        """End it now."""
+
+
 class Authenticator(Protocol):
     """Who can tell whether a password is right."""
 
@@ -65,19 +74,10 @@ def require(service: str) -> None:
     _load()
 
 
-def start(service: str, limit: float = LIMIT) -> Pam:
-    """Fork the process that forks one for each password. Before Trio and threads start. Raises PamError."""
-    require(service)
-    try:
-        return Pam(warden.start(lambda channel: _answer(channel, service), limit), limit)
-    except OSError as error:
-        raise PamError(f"cannot start the process that checks passwords: {error.strerror}") from error
-
-
 class Pam:
-    """The Authenticator that asks PAM, through a warden."""
+    """The Authenticator that asks PAM."""
 
-    def __init__(self, children: warden.Warden, limit: float) -> None:
+    def __init__(self, children: Children, limit: float = LIMIT) -> None:
         self._children = children
         self._limit = limit
         self._at_once = trio.Semaphore(AT_ONCE)
@@ -105,7 +105,7 @@ class Pam:
 
     async def _ask(self, user: bytes, secret: bytes) -> Verdict:
         try:
-            ours = self._children.fork()
+            number, ours = self._children.start(self._limit)
         except OSError as error:
             raise PamError(
                 f"the process that checks passwords cannot be reached: {error.strerror}"
@@ -119,16 +119,15 @@ class Pam:
                         answer += more
                 except trio.BrokenResourceError as error:
                     raise PamError("the process that asked PAM ended before it answered") from error
+                finally:
+                    if not answer:
+                        self._children.kill(number)
         verdict, reason = answer[:1], answer[1:].decode("utf-8", "replace")
         if verdict not in (_ACCEPTED, _REFUSED):
             raise PamError(
                 f"PAM did not answer: {reason or f'killed after {self._limit:g} seconds, or crashed'}"
             )
         return Verdict(verdict == _ACCEPTED, reason)
-
-    def close(self) -> None:
-        """End every process; what is being checked gets no answer."""
-        self._children.close()
 
 
 class _Turns:
@@ -151,7 +150,7 @@ def _load() -> type:
     return found
 
 
-def _answer(channel: socket.socket, service: str) -> None:
+def answer(service: str, channel: socket.socket) -> None:
     """The life of the process for one password."""
     os.environ.clear()
     os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"

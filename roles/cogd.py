@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from conf.load import load, show
 from conf.schema import CogdConf
 from conf.watched import Watched
 from mesh import acl
+from net import spawner
 from net.builtin import host_fqdn, node_uuid
-from roles import spawner, workplace
+from roles import workplace
 from roles.arguments import of_daemon
 from roles.audit import Audit
 from roles.identity import Identity
@@ -44,10 +44,9 @@ def main(argv: Sequence[str]) -> int:
         return 0
     hands = spawner.start(workplace.work)
     try:
-        live(conf, log, hands.control)
+        live(conf, log, hands)
     finally:
-        hands.control.close()
-        os.waitpid(hands.pid, 0)
+        hands.close()
     return 0
 
 
@@ -87,7 +86,7 @@ def identified(conf: CogdConf, log: Log) -> Identity:
     return identity
 
 
-def live(conf: CogdConf, log: Log, control: socket.socket) -> None:
+def live(conf: CogdConf, log: Log, hands: spawner.Spawner) -> None:
     """Serve until told to stop. All here comes after the fork: the spawner has no key, no file, no Trio."""
     identity = identified(conf, log)
     rules = first_rules(conf, log)
@@ -99,4 +98,4 @@ def live(conf: CogdConf, log: Log, control: socket.socket) -> None:
     from roles.node import Life
 
     life = Life(conf, identity, Here(conf, identity, rules, log), log, audit)
-    trio.run(life.run, control)
+    trio.run(life.run, hands)

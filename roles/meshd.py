@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import trio
@@ -21,6 +22,7 @@ from conf.schema import MeshdConf
 from conf.watched import Watched
 from errors import CwError
 from mesh import acl
+from net import spawner
 from net.serve import accept, listen
 from roles.arguments import of_daemon
 from roles.audit import Audit, AuditError
@@ -95,9 +97,10 @@ def main(argv: Sequence[str]) -> int:
     if options.test:
         print("meshd: configuration, keys and permissions are good")
         return 0
-    raise_descriptor_limit()
-    authenticator = pam.start(conf.auth.pam_service) if conf.auth.pam_service else None
-    trio.run(serve, conf, key, files, authenticator)
+    set_limits()
+    service = conf.auth.pam_service
+    hands = spawner.start(partial(pam.answer, service)) if service else None
+    trio.run(serve, conf, key, files, hands)
     return 0
 
 
@@ -115,13 +118,16 @@ def prepared(conf: MeshdConf, files: Files) -> KeyPair:
     return KeyPair(key.secret, key.public)
 
 
-def raise_descriptor_limit() -> None:
-    """As many descriptors as this process may have: each session is one."""
+def set_limits() -> None:
+    """As many descriptors as this process may have: each session is one. And no core dumps, of its children
+    neither: keys and passwords would be in them.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-async def serve(conf: MeshdConf, key: KeyPair, files: Files, authenticator: pam.Authenticator | None) -> None:
+async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spawner | None) -> None:
     """The broker's life, from listening to the end of the drain."""
     log = Log("meshd", conf.log.level, conf.log.format)
     audit = Audit(conf.audit.file)
@@ -132,6 +138,7 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, authenticator: pam.
         if files.refresh(log):
             broker.revoke()
 
+    authenticator = pam.Pam(hands) if hands else None
     authority = Authority(files.users, files.rules, groups, authenticator, trio.current_time, look)
     broker = Broker(conf, key, files.agents, files.users, authority, os.urandom, look, log, audit)
     listeners = [sock for text in conf.broker.listen for sock in listen(*listening(text))]
@@ -139,6 +146,8 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, authenticator: pam.
         async with trio.open_nursery() as sessions:
             sessions.start_soon(broker.run)
             sessions.start_soon(look_for_changes, look)
+            if hands:
+                sessions.start_soon(mourn, hands, log)
             async with trio.open_nursery() as doors:
                 for listener in listeners:
                     doors.start_soon(accept, listener, broker.door, broker.welcome, sessions, log.warning)
@@ -175,6 +184,13 @@ def reopen(audit: Audit, log: Log) -> None:
         audit.reopen()
     except AuditError as error:
         log.error(f"{error}; the old one stays in use")
+
+
+async def mourn(hands: spawner.Spawner, log: Log) -> None:
+    """Say it when there is nobody left to ask about passwords; keys go on being accepted."""
+    async for _ in hands.ends():
+        pass
+    log.error("the process that checks passwords died: none is accepted until this broker is started again")
 
 
 async def look_for_changes(look: Callable[[], None]) -> None:

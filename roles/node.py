@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -19,6 +18,7 @@ from mesh.messages import VERSION as PROTOCOL
 from mesh.messages import Hello
 from net.bounded import bounded
 from net.dial import LONGEST_PAUSE, DialError, Joined, TurnedAway, join, pauses
+from net.spawner import Spawner
 from roles.agent import Agent
 from roles.audit import Audit, AuditError
 from roles.here import Here
@@ -83,10 +83,10 @@ class Life:
         self._ending = trio.Event()
         self._random = random.SystemRandom().random
 
-    async def run(self, control: socket.socket) -> None:
+    async def run(self, spawner: Spawner) -> None:
         """Serve until told to stop and nothing runs any more. Raises SpawnerDied."""
         limits = self._conf.limits
-        runner = Runner(control, limits.concurrent)
+        runner = Runner(spawner, limits.concurrent)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as services:
                 async with trio.open_nursery() as errands:

@@ -5,15 +5,13 @@ Each runs under limits, can be stopped, and ends as exactly one Outcome, whateve
 
 from __future__ import annotations
 
-import itertools
 import socket
-from array import array
 
 import trio
 
 from mesh.admission import FAULT, Admit
+from net.spawner import Spawner
 from roles import workplace
-from roles.spawner import ENDED, REQUEST, Request
 from roles.workplace import FRAME, Frame
 from vm.host import Host
 from vm.machine import Limits, Outcome, run
@@ -25,10 +23,13 @@ KILLED = b"killed: run time\n"
 """Exit status and last error line of a command that overran its time (mesh.md "Who answers")."""
 LAST_WORDS = 1.0
 """Seconds that a command has to notice that its time is up, and then, told, to say what it has so far."""
+LIMIT = 60.0
+"""Seconds after its run time at which a child is killed even if nobody asks the spawner for it."""
 LOGGED = 100
 """Lines that one command may log."""
 OVERHEAD = 4096
 """Bytes of a child's last frame that are not output."""
+DIED = "the process that starts commands died"
 
 
 class Stop:
@@ -51,20 +52,19 @@ class Stop:
 class _Child:
     """What is known of one child of the spawner."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.overrun = False
         self.status: int | None = None
         self.ended = trio.Event()
 
 
 class Runner:
-    """Where a node's commands run. `control` is the spawner's; `watch` must run as long as commands do."""
+    """Where a node's commands run; `watch` must run as long as they do."""
 
-    def __init__(self, control: socket.socket, threads: int) -> None:
-        self._control = trio.socket.from_stdlib_socket(control)
-        self._turn = trio.Lock()
+    def __init__(self, spawner: Spawner, threads: int) -> None:
+        self._spawner = spawner
         self._threads = trio.CapacityLimiter(threads)
-        self._numbers = itertools.count(1)
         self._children: dict[int, _Child] = {}
         self._dead = trio.Event()
 
@@ -75,18 +75,11 @@ class Runner:
 
     async def watch(self) -> None:
         """Hear how children ended, until the spawner has died. Then nothing can run here any more."""
-        while packet := await self._receive():
-            number, status = ENDED.unpack(packet)
+        async for number, status in self._spawner.ends():
             if child := self._children.get(number):
                 child.status = status
                 child.ended.set()
         self._dead.set()
-
-    async def _receive(self) -> bytes:
-        try:
-            return await self._control.recv(ENDED.size)
-        except OSError:
-            return b""
 
     async def run(self, admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outcome:
         """Run an admitted image to its end, within `limits`."""
@@ -97,62 +90,48 @@ class Runner:
                 )
             except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
                 return failed(f"cannot run: {error}")
-        number, child = next(self._numbers), _Child()
-        self._children[number] = child
+        task = workplace.Task.of(admitted, limits, host)
         try:
-            return await self._run_in_child(number, child, admitted, limits, host, stop)
+            number, ours = self._spawner.start(limits.seconds + LIMIT)
+        except OSError as error:
+            return failed(DIED if self.dead else f"cannot run: {error.strerror}")
+        self._children[number] = child = _Child(number)
+        try:
+            return await self._run_in_child(child, ours, task, host, stop)
         finally:
             del self._children[number]
 
     async def _run_in_child(
-        self, number: int, child: _Child, admitted: Admit, limits: Limits, host: Host, stop: Stop
+        self, child: _Child, ours: socket.socket, task: workplace.Task, host: Host, stop: Stop
     ) -> Outcome:
-        try:
-            ours, theirs = socket.socketpair()
-        except OSError as error:
-            return failed(f"cannot run: {error.strerror}")
-        channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         outcome: Outcome | None = None
+        channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         async with channel, trio.open_nursery() as watchers:
             scope = watchers.cancel_scope
-            with theirs:
-                await self._ask(Request.START, number, theirs)
-            watchers.start_soon(self._heed, number, stop, scope)
-            watchers.start_soon(self._keep_time, number, child, limits.seconds, scope)
+            watchers.start_soon(self._heed, child, stop, scope)
+            watchers.start_soon(self._keep_time, child, task.limits.seconds, scope)
             watchers.start_soon(self._mourn, scope)
-            task = workplace.encode(workplace.Task.of(admitted, limits, host))
-            outcome = await _converse(channel, task, limits, host)
+            outcome = await _converse(channel, task, host)
             scope.cancel()
         if outcome is None:
             outcome = await self._obituary(child, stop)
-            await self._ask(Request.KILL, number)
+            self._spawner.kill(child.number)
         return outcome
 
-    async def _ask(self, request: Request, number: int, channel: socket.socket | None = None) -> None:
-        """Tell the spawner; that it is dead already is heard by `watch`."""
-        beside = []
-        if channel is not None:
-            beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [channel.fileno()]))]
-        async with self._turn:
-            try:
-                await self._control.sendmsg([REQUEST.pack(request, number)], beside)
-            except OSError:
-                self._dead.set()
-
-    async def _heed(self, number: int, stop: Stop, scope: trio.CancelScope) -> None:
+    async def _heed(self, child: _Child, stop: Stop, scope: trio.CancelScope) -> None:
         await stop.wait()
-        await self._end(number, scope)
+        await self._end(child, scope)
 
-    async def _keep_time(self, number: int, child: _Child, seconds: float, scope: trio.CancelScope) -> None:
+    async def _keep_time(self, child: _Child, seconds: float, scope: trio.CancelScope) -> None:
         """The machine minds its time itself, except where it waits for something: so this comes later."""
         await trio.sleep(seconds + LAST_WORDS)
         child.overrun = True
-        await self._end(number, scope)
+        await self._end(child, scope)
 
-    async def _end(self, number: int, scope: trio.CancelScope) -> None:
+    async def _end(self, child: _Child, scope: trio.CancelScope) -> None:
         """Ask, then kill, then give up: the kernel does not kill what hangs in some system calls."""
-        for request in (Request.STOP, Request.KILL):
-            await self._ask(request, number)
+        for end in (self._spawner.stop, self._spawner.kill):
+            end(child.number)
             await trio.sleep(LAST_WORDS)
         scope.cancel()
 
@@ -167,7 +146,7 @@ class Runner:
         if stop.asked:
             return failed("cancelled")
         if self._dead.is_set():
-            return failed("the process that starts commands died")
+            return failed(DIED)
         with trio.move_on_after(LAST_WORDS):
             await child.ended.wait()
         return failed(f"the process that ran it ended without an answer ({_how(child.status)})")
@@ -193,14 +172,14 @@ def _sheltered(admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outco
         return failed(f"internal error: {type(error).__name__}")
 
 
-async def _converse(channel: trio.SocketStream, task: bytes, limits: Limits, host: Host) -> Outcome | None:
+async def _converse(channel: trio.SocketStream, task: workplace.Task, host: Host) -> Outcome | None:
     """Give a child its task and hear it out; None if it ends, or talks nonsense, without an outcome."""
     logged = 0
     try:
-        await channel.send_all(task)
+        await channel.send_all(workplace.encode(task))
         while head := await _exactly(channel, FRAME.size):
             kind, length = FRAME.unpack(head)
-            if length > limits.output + OVERHEAD:  # the two outputs and the log share one limit
+            if length > task.limits.output + OVERHEAD:  # the two outputs and the log share one limit
                 return None
             body = await _exactly(channel, length)
             if kind == Frame.OUTCOME:

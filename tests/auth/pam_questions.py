@@ -1,18 +1,20 @@
-"""Asks auth.pam what a test wants to know, in a process of its own: no threads when the warden is forked.
+"""Asks auth.pam what a test wants to know, in a process of its own: no threads when the spawner is forked.
 
 Arguments: service, limit. Standard input: a JSON list of [name, user, password, seconds of patience or null],
 asked at once, in order. Standard output: a JSON line [name, accepted, reason] for each as it is answered, and
-at last ["left", the warden's processes, ""].
+at last ["left", the spawner's processes, ""].
 """
 
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from auth import pam
+from net import spawner
 
 
 async def ask(checker: pam.Pam, name: str, user: str, password: str, patience: float | None) -> None:
@@ -35,12 +37,12 @@ async def ask_all(checker: pam.Pam) -> None:
         for question in json.load(sys.stdin):
             nursery.start_soon(ask, checker, *question)
     with trio.move_on_after(10):
-        while left := [child for warden in children_of(os.getpid()) for child in children_of(warden)]:
+        while left := [child for forker in children_of(os.getpid()) for child in children_of(forker)]:
             await trio.lowlevel.checkpoint()
     print(json.dumps(["left", left, ""]), flush=True)
 
 
 if __name__ == "__main__":
-    started = pam.start(sys.argv[1], float(sys.argv[2]))
-    trio.run(ask_all, started)
-    started.close()
+    hands = spawner.start(partial(pam.answer, sys.argv[1]))
+    trio.run(ask_all, pam.Pam(hands, float(sys.argv[2])))
+    hands.close()

@@ -158,14 +158,16 @@ def test_a_service_is_a_name_and_no_path(name: str) -> None:
     assert not pam.service_exists(name)
 
 
-def test_without_the_warden_there_is_no_verdict() -> None:
+def test_without_the_spawner_there_is_no_verdict() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "import os, signal, trio\n"
+        "from functools import partial\n"
         "from auth import pam\n"
-        "checker = pam.start(sys.argv[1])\n"
-        "warden = int(open(f'/proc/self/task/{os.getpid()}/children').read())\n"
-        "os.kill(warden, signal.SIGKILL); os.waitpid(warden, 0)\n"
+        "from net import spawner\n"
+        "checker = pam.Pam(spawner.start(partial(pam.answer, sys.argv[1])))\n"
+        "forker = int(open(f'/proc/self/task/{os.getpid()}/children').read())\n"
+        "os.kill(forker, signal.SIGKILL); os.waitpid(forker, 0)\n"
         "try: trio.run(checker.check, 'root', 'x')\n"
         "except pam.PamError as error: print(error)\n"
     )
@@ -180,23 +182,25 @@ def test_without_the_warden_there_is_no_verdict() -> None:
     assert run.stdout == "the process that checks passwords cannot be reached: Broken pipe\n"
 
 
-def test_the_warden_ends_with_the_broker(quick: str) -> None:
+def test_the_spawner_ends_with_the_broker(quick: str) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "import os, signal\n"
+        "from functools import partial\n"
         "from auth import pam\n"
-        "checker = pam.start(sys.argv[1])\n"
+        "from net import spawner\n"
+        "checker = pam.Pam(spawner.start(partial(pam.answer, sys.argv[1])))\n"
         "print(open(f'/proc/self/task/{os.getpid()}/children').read(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     run = subprocess.Popen([sys.executable, "-IB", "-c", code, quick], stdout=subprocess.PIPE, text=True)
     with run:
         assert run.stdout is not None
-        warden = os.pidfd_open(int(run.stdout.readline()))
+        ended = os.pidfd_open(int(run.stdout.readline()))
     try:
-        assert select.select([warden], [], [], 20)[0] == [warden]
+        assert select.select([ended], [], [], 20)[0] == [ended]
     finally:
-        os.close(warden)
+        os.close(ended)
 
 
 def test_the_service_file_that_ships_works_here(user: Account) -> None:

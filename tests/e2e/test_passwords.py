@@ -217,3 +217,14 @@ def test_the_time_that_pam_takes_is_not_the_nodes_time(gated: Gated) -> None:
         assert kinds(heard) == ["Ok", "Optin", "Result", "Done"]
         for client in wrong:
             assert kinds(client.hear_all()) == ["Error"]
+
+
+def test_no_core_dump_holds_a_password_or_a_key(mesh: Mesh) -> None:
+    """Neither of the broker nor of the process whose children ask PAM."""
+    broker = mesh.broker.pid
+    children = Path(f"/proc/{broker}/task/{broker}/children").read_text().split()
+    assert len(children) == 1
+    for process in (str(broker), *children):
+        limits = Path(f"/proc/{process}/limits").read_text().splitlines()
+        (core,) = (line.split()[4:6] for line in limits if line.startswith("Max core file size"))
+        assert core == ["0", "0"]

@@ -15,6 +15,7 @@ import trio
 from mesh.admission import Admit
 from mesh.command import parse
 from mesh.images import image_of
+from net.spawner import Spawner
 from roles import runner
 from roles.runner import KILLED, LOGGED, OVERRUN, Runner, Stop
 from tests.conftest import CHECKOUT
@@ -31,7 +32,7 @@ PATIENCE = 30
 
 SCRIPT = """
 import json, os, signal, socket, sys, time
-from roles.spawner import serve
+from net.spawner import serve
 %s
 serve(socket.socket(fileno=%d), work)
 """
@@ -78,13 +79,13 @@ class Place:
 
 
 @contextmanager
-def spawned(work: str, held: Sequence[int]) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+def spawned(work: str) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         script = SCRIPT % (work, theirs.fileno())
         with subprocess.Popen(
             [sys.executable, "-c", script],
-            pass_fds=[theirs.fileno(), *held],
+            pass_fds=[theirs.fileno()],
             cwd=CHECKOUT,
             stderr=subprocess.DEVNULL,
         ) as spawner:
@@ -96,9 +97,9 @@ def spawned(work: str, held: Sequence[int]) -> Iterator[tuple[subprocess.Popen[b
 
 
 @asynccontextmanager
-async def place(work: str = WORK, *held: int) -> AsyncIterator[Place]:
-    with spawned(work, held) as (spawner, control), trio.fail_after(PATIENCE):
-        made = Runner(control, 2)
+async def place(work: str = WORK) -> AsyncIterator[Place]:
+    with spawned(work) as (spawner, control), trio.fail_after(PATIENCE):
+        made = Runner(Spawner(spawner.pid, control), 2)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(made.watch)
             yield Place(made, spawner)
@@ -285,11 +286,13 @@ async def kill(here: Place) -> None:
 async def test_a_child_ends_with_the_spawner() -> None:
     """An endless program notices by itself that nobody is there any more: the pipe it holds is closed."""
     reading, writing = os.pipe()
-    async with place(WORK, writing) as here, trio.lowlevel.FdStream(reading) as end:
-        os.close(writing)
+    held = f"held = os.open('/proc/{os.getpid()}/fd/{writing}', os.O_WRONLY)"
+    work = f"from roles import workplace\ndef work(channel):\n  {held}\n  workplace.work(channel)"
+    async with place(work) as here, trio.lowlevel.FdStream(reading) as end:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(here.run, program(READING + 'syslog "info" "running"\n' + ENDLESS))
             await here.host.heard.wait()
+            os.close(writing)
             here.spawner.kill()
         assert await end.receive_some() == b""
 
@@ -326,7 +329,7 @@ async def test_a_host_without_a_descriptor_left(monkeypatch: pytest.MonkeyPatch)
 
     async with place() as here:
         with monkeypatch.context() as patched:
-            patched.setattr("roles.runner.socket.socketpair", no_descriptor)
+            patched.setattr("net.spawner.socket.socketpair", no_descriptor)
             outcome = await here.run(verb("show", "facts"))
         assert (outcome.status, outcome.fault) == (125, "cannot run: Too many open files")
         assert (await here.run(verb("show", "facts"))).status == 0

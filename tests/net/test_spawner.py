@@ -1,4 +1,4 @@
-"""The process that forks a child for each command, run for real; packets and ends of files say when."""
+"""The process that forks a child for each piece of work, run for real; packets and ends of files say when."""
 
 import os
 import signal
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from roles.spawner import ENDED, REQUEST, Request
+from net import spawner as parent
+from net.spawner import ENDED, REQUEST, Request
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30
@@ -18,10 +19,10 @@ PATIENCE = 30
 
 SCRIPT = """
 import os, signal, socket, sys, time
-from roles.spawner import serve
+from net.spawner import serve
 
 def work(channel):
-    names = {"os": os, "signal": signal, "sys": sys, "time": time, "channel": channel}
+    names = {**globals(), "channel": channel}
     script = b"".join(iter(lambda: channel.recv(1), b"\\0"))
     exec(script.decode(), names)
 
@@ -42,17 +43,17 @@ class Spawner:
                 [sys.executable, "-c", SCRIPT % theirs.fileno()], pass_fds=[theirs.fileno()], cwd=ROOT
             )
 
-    def start(self, number: int, script: str) -> socket.socket:
+    def start(self, number: int, script: str, limit: float = PATIENCE) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.settimeout(PATIENCE)
         self.channels.append(ours)
         with theirs:
-            socket.send_fds(self.control, [REQUEST.pack(Request.START, number)], [theirs.fileno()])
+            socket.send_fds(self.control, [REQUEST.pack(Request.START, number, limit)], [theirs.fileno()])
         ours.send(script.encode() + b"\0")
         return ours
 
     def ask(self, request: Request, number: int) -> None:
-        self.control.send(REQUEST.pack(request, number))
+        self.control.send(REQUEST.pack(request, number, 0))
 
     def ended(self) -> tuple[int, int]:
         number, status = ENDED.unpack(self.control.recv(ENDED.size))
@@ -154,6 +155,17 @@ def test_killing_a_child_kills_its_children(leader_waits: bool, spawner: Spawner
     assert channel.recv(64) == b""  # nobody has the other end any more
 
 
+def test_at_its_limit_a_child_is_killed_with_its_children_and_no_other(spawner: Spawner) -> None:
+    other = spawner.start(1, HOLD)
+    channel = spawner.start(2, GRANDCHILD + "os.wait()", limit=0.3)
+    assert channel.recv(5) == b"ready"
+    assert channel.recv(64) == b""
+    assert spawner.ended() == (2, -signal.SIGKILL)
+    assert other.recv(5) == b"ready"
+    other.send(b"?")
+    assert spawner.ended() == (1, 0)
+
+
 def test_what_a_child_leaves_running_at_its_end_is_left_alone(spawner: Spawner) -> None:
     channel = spawner.start(1, GRANDCHILD)
     assert channel.recv(5) == b"ready"
@@ -175,6 +187,37 @@ def test_when_the_agent_goes_so_does_everything(spawner: Spawner) -> None:
     spawner.control.close()
     assert [channel.recv(5) for channel in channels] == [b""] * 3
     assert spawner.process.wait(PATIENCE) == 0
+
+
+def test_so_it_does_when_the_agent_has_not_heard_how_a_child_ended(spawner: Spawner) -> None:
+    channel = spawner.start(1, HOLD)
+    assert channel.recv(5) == b"ready"
+    assert spawner.start(2, "pass").recv(1) == b""
+    assert spawner.control.recv(ENDED.size, socket.MSG_PEEK)
+    spawner.control.close()
+    assert channel.recv(5) == b""
+    assert spawner.process.wait(PATIENCE) == 0
+
+
+def start_without_end(hands: parent.Spawner) -> None:
+    while True:
+        hands.start(PATIENCE)[1].close()
+
+
+def test_its_parent_never_waits_for_it(spawner: Spawner) -> None:
+    hands = parent.Spawner(spawner.process.pid, spawner.control)
+    spawner.process.send_signal(signal.SIGSTOP)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(BlockingIOError):
+        start_without_end(hands)
+    hands.kill(1)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_child_that_could_not_be_given_its_channel_is_told(spawner: Spawner) -> None:
+    spawner.ask(Request.START, 3)
+    assert spawner.ended() == (3, parent.NOT_STARTED)
+    assert spawner.start(4, "channel.send(b'x')").recv(1) == b"x"
 
 
 def test_signals_to_the_agents_group_are_not_for_the_spawner(spawner: Spawner) -> None:
@@ -202,7 +245,7 @@ def test_no_descriptor_and_no_zombie_stays(spawner: Spawner) -> None:
     assert children == ""
 
 
-def test_children_have_no_more_descriptors_the_more_there_are(spawner: Spawner) -> None:
-    tell = "channel.send(str(len(os.listdir('/proc/self/fd'))).encode()); channel.recv(1)"
-    counts = {spawner.start(number, tell).recv(64) for number in range(8)}
-    assert len(counts) == 1
+def test_children_have_no_descriptor_but_their_channel(spawner: Spawner) -> None:
+    """And, while it lists them, that of the list."""
+    tell = "channel.send(str(len({*os.listdir('/proc/self/fd')} - {*'012'})).encode()); channel.recv(1)"
+    assert {spawner.start(number, tell).recv(64) for number in range(8)} == {b"2"}
