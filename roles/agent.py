@@ -303,8 +303,14 @@ def _refusal(refused: Refuse) -> messages.Result:
 
 
 def _result(outcome: Outcome, seconds: float) -> messages.Result:
+    """What ended a command is the last line of its output too, which is what users are shown."""
+    output = outcome.output
+    if outcome.fault and not outcome.truncated:
+        if output and not output.endswith(b"\n"):
+            output += b"\n"
+        output += outcome.error_output.splitlines(keepends=True)[-1]
     return messages.Result(
-        outcome.status, outcome.output, outcome.error_output, outcome.truncated, round(seconds * 1_000_000)
+        outcome.status, output, outcome.error_output, outcome.truncated, round(seconds * 1_000_000)
     )
 
 

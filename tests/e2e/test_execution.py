@@ -24,6 +24,8 @@ PONG = b"pong\n"
 FOREIGN = "mesh/99"
 """A module that no agent has: so it does not insist on bytes of its own."""
 
+EARLY = b"cancelled before its turn came\n"
+
 
 def image(*lines: str) -> bytes:
     return assemble("\n".join(("fn main", *lines, "")), "a test's", lambda _: None)
@@ -201,7 +203,7 @@ def test_who_overruns_the_time_that_the_user_gives_is_killed(
     node: Node, words: tuple[str, ...], loop: bytes
 ) -> None:
     result = node.run(*words, module=FOREIGN, image=loop, run_time=50)
-    assert (result.status, result.output, result.truncated) == (124, b"", False)
+    assert (result.status, result.output, result.truncated) == (124, b"killed: run time\n", False)
     assert result.error_output.splitlines()[-1] == b"killed: run time"
     node.works()
 
@@ -210,7 +212,9 @@ def test_who_overruns_the_time_that_the_user_gives_is_killed(
 def test_nobody_gets_more_time_than_the_node_gives(narrow: Node, asked: int) -> None:
     loop = image('print "so far\\n"', 'error "trouble"', "again:", "jmp again")
     serial = narrow.begin("ping", module=FOREIGN, image=loop, run_time=asked)
-    assert narrow.result(serial) == Result(124, b"so far\n", b"trouble\nkilled: run time\n", False, 0)
+    assert narrow.result(serial) == Result(
+        124, b"so far\nkilled: run time\n", b"trouble\nkilled: run time\n", False, 0
+    )
     assert narrow.audited(serial) == ["ran", "ended"]
     assert narrow.entries()[-1]["status"] == 124
     narrow.works()
@@ -265,7 +269,7 @@ def test_what_waits_can_be_cancelled(single: Node) -> None:
     first = running(single, "ping", image=ENDLESS)
     waiting = single.begin("ping")
     single.cancel(waiting)
-    assert single.result(waiting) == Result(125, b"", b"cancelled before its turn came\n", False, 0)
+    assert single.result(waiting) == Result(125, EARLY, EARLY, False, 0)
     assert single.audited(waiting) == ["cancelled"]
     single.cancel(first)
     assert single.result(first).status == 125
@@ -410,7 +414,7 @@ BABBLING = image(
 
 def test_memory_is_limited(node: Node) -> None:
     result = node.run("ping", module=FOREIGN, image=GREEDY)
-    assert (result.status, result.output) == (125, b"")
+    assert (result.status, result.output) == (125, result.error_output)
     assert re.fullmatch(rb"fault: limit: heap \(16777216\) at [^\n]*\n", result.error_output)
     node.works()
 

@@ -61,7 +61,7 @@ def test_an_agent_whose_spawner_is_killed_says_so_and_ends(site: Site) -> None:
         begun(site, "web01", "show facts")
         os.kill(spawner, signal.SIGKILL)
         asked = client.finished()
-    assert asked[:2] == (1, "web01.example.com 125\n")
+    assert asked[:2] == (1, "web01.example.com 125 the process that starts commands died\n")
     ended = web01.finished()
     assert ended.status == 70
     assert ended.errors.splitlines()[-1].startswith("cw: The process that starts commands died, ")

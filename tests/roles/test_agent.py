@@ -50,6 +50,12 @@ DONE = Outcome(3, b"out", b"err", True, "")
 LIMITS = Limits(seconds=60.0)
 
 
+def because(sentence: str) -> Result:
+    """The answer about a command that this ended; users are shown its output."""
+    line = sentence.encode() + b"\n"
+    return Result(125, line, line, False, 0)
+
+
 class Runner:
     """Runs nothing: each command ends when the test says so, or when it is stopped."""
 
@@ -343,7 +349,7 @@ async def test_cancel_stops_what_runs_and_nothing_else(tmp_path: Path, autojump_
         await here.answers(2)
         await here.broker.say(Cancel(), serial=9)
         await here.broker.say(Cancel(), serial=1)
-        assert await here.answers(1) == [(1, Result(125, b"", b"cancelled\n", False, 0))]
+        assert await here.answers(1) == [(1, because("cancelled"))]
         here.runner.end_one()
         assert (await here.broker.hear())[0] == 2
         await here.broker.say(Cancel(), serial=2)
@@ -358,7 +364,7 @@ async def test_cancel_reaches_what_waits(tmp_path: Path, autojump_clock: MockClo
         await here.answers(2)
         await trio.testing.wait_all_tasks_blocked()
         await here.broker.say(Cancel(), serial=2)
-        expected = Result(125, b"", b"cancelled before its turn came\n", False, 0)
+        expected = because("cancelled before its turn came")
         assert await here.answers(1) == [(2, expected)]
         assert len(here.runner.begun) == 1
     assert [entry["event"] for entry in audited(tmp_path)] == ["ran", "cancelled"]
@@ -441,7 +447,7 @@ async def test_nothing_begins_that_was_admitted_while_the_agent_closed(
             await here.ask(1)
             await trio.testing.wait_all_tasks_blocked()
             here.agent.close("this agent is stopping")
-        expected = Result(125, b"", b"cancelled before its turn came\n", False, 0)
+        expected = because("cancelled before its turn came")
         assert await here.answers(2) == [(1, Optin()), (1, expected)]
         assert here.runner.begun == []
 
@@ -508,7 +514,7 @@ async def test_an_agent_that_stops_ends_what_runs(tmp_path: Path, autojump_clock
         await here.answers(1)
         await trio.testing.wait_all_tasks_blocked()
         here.agent.stop()
-        assert await here.answers(1) == [(1, Result(125, b"", b"cancelled\n", False, 0))]
+        assert await here.answers(1) == [(1, because("cancelled"))]
 
 
 async def test_nothing_runs_that_cannot_be_audited(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -518,7 +524,7 @@ async def test_nothing_runs_that_cannot_be_audited(tmp_path: Path, autojump_cloc
         await here.ask(2, user="bob")
         heard = dict(await here.answers(2)) | dict(await here.answers(1))
         assert heard[2] == Denied()
-        assert heard[1] == Result(125, b"", b"the audit log of this node cannot be written\n", False, 0)
+        assert heard[1] == because("the audit log of this node cannot be written")
         assert here.runner.begun == []
         assert "cannot write to the audit log" in here.log.getvalue()
 
