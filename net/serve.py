@@ -103,6 +103,20 @@ class Ticket:
             self._door = None
 
 
+class Seldom:
+    """Says the same again only after QUIET seconds."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._said = -math.inf
+
+    def say(self, sentence: str) -> None:
+        """Once a while; to be called inside Trio."""
+        if trio.current_time() - self._said >= QUIET:
+            self._said = trio.current_time()
+            self._warn(sentence)
+
+
 Welcome = Callable[[socket.socket, str, Ticket], Awaitable[None]]
 
 
@@ -114,7 +128,7 @@ async def accept(
 
     The tasks live in `sessions`, so that accepting can end before they do.
     """
-    warned = -math.inf
+    exhausted, crowded = Seldom(warn), Seldom(warn)
     while True:
         await trio.lowlevel.wait_readable(listener)
         for _ in range(BATCH):
@@ -125,14 +139,16 @@ async def accept(
             except OSError as error:
                 if error.errno not in _OUT_OF:
                     continue  # the peer gave up before it was accepted (accept(2))
-                if trio.current_time() - warned >= QUIET:
-                    warned = trio.current_time()
-                    warn(f"cannot accept connections for now: {error.strerror}")
+                exhausted.say(f"cannot accept connections for now: {error.strerror}")
                 await trio.sleep(PAUSE)
                 break
             address = address_of(name)
             if not door.enter(address):
                 sock.close()
+                crowded.say(
+                    f"turned {address} away: too many connections have not said who they are "
+                    f"(limits.unauthenticated; {door.refused} turned away so far)"
+                )
                 continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
