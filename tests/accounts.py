@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 PASSWORD = "right horse, wrong battery: §"
 LOCK = Path("/tmp/cw-test-accounts.lock")
+TRIES = 4
+"""Each waits for the lock itself, for 15 seconds (lckpwdf(3))."""
 
 
 class Account(NamedTuple):
@@ -61,7 +64,21 @@ def pam_service(*lines: str) -> Iterator[str]:
 
 
 def _run(*words: str, text: str = "") -> None:
-    """Run a tool of shadow, one at a time on this host: they give up when another is at work."""
+    """Run a tool of shadow, one at a time on this host: they give up when another is at work.
+
+    Another may be, that no test has started; it is waited for a few times.
+    """
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run(words, input=text, text=True, check=True, capture_output=True)
+        for _ in range(TRIES):
+            ran = subprocess.run(
+                words,
+                input=text,
+                text=True,
+                check=False,
+                capture_output=True,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+            if "cannot lock" not in ran.stderr:
+                break
+    assert ran.returncode == 0, f"{' '.join(words)}: status {ran.returncode}: {ran.stderr}"
