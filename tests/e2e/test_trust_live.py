@@ -200,7 +200,9 @@ def test_what_a_revoked_agent_owes_is_lost(site: Site) -> None:
                 f"{public(site.directory / 'web01' / 'agent.key')}=web01.example.com",
             )
         asked = asking.finished()
-        assert agent.hear_all() == []
+        assert [one.message for one in agent.hear_all()] == [
+            Error("untrusted", "the agent's key was revoked")
+        ]
     assert (asked.status, asked.output) == (5, "web01.example.com - lost\n")
     assert asked.errors == "0 answered; 1 lost\n"
 
