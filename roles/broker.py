@@ -162,7 +162,7 @@ class Broker:
         """After a trust database changed: end the sessions and requests of keys that are no longer in it."""
         for number, session in list(self._router.sessions.items()):
             if not self._trusts(session.key, session.fqdn):
-                self._close_session(Close(number, "its key was revoked"))
+                self._turn_out(number, "untrusted", "the agent's key was revoked")
         for client in list(self._clients.values()):
             if client.key and client.summary["user"] not in self._users.value.names_of(client.key):
                 self._hub.post(client.link, encode(Error("denied", "the key was revoked")))
@@ -201,9 +201,15 @@ class Broker:
         )
 
     def _close_session(self, effect: Close) -> None:
-        link = self._hub.links.get(effect.session)
+        self._turn_out(effect.session, "denied", effect.reason)
+
+    def _turn_out(self, session: int, code: str, reason: str) -> None:
+        """Close an agent's session at once, having told it why as far as it listens."""
+        link = self._hub.links.get(session)
         if link is not None:
-            self._hub.drop(link, effect.reason)
+            self._hub.post(link, encode(Error(code, reason)))
+            self._hub.flush()
+            self._hub.drop(link, reason)
 
     def _warn(self, effect: Warn) -> None:
         self._log.warning(effect.sentence)

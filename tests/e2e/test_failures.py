@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from mesh.messages import Optin, Result
+from mesh.messages import Error, Optin, Result
 from tests.e2e.harness import Process, Site, begun, spawner_of, stopped, until
 from tests.e2e.raw import Agent, nodes
 from wire.noise import key_pair
@@ -185,7 +185,8 @@ def test_a_newer_session_of_a_key_closes_the_older(site: Site) -> None:
         older.say(Optin(), serial=older.hear().serial)
         with Agent(site, key, name, uuid) as newer:
             assert client.finished()[:2] == (5, "n1.example.com - lost\n")
-            assert older.hear_all() == []
+            told = [heard.message for heard in older.hear_all()]
+            assert told == [Error("denied", "a newer session of the same key")]
             client = site.start_asking("ping")
             newer.say(Optin(), Result(0, b"pong\n", b"", False, 1), serial=newer.hear().serial)
             assert client.finished()[:2] == (0, "n1.example.com 0 pong\n")
