@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from mesh.messages import Kind, Side
+from mesh.messages import Kind, Message, Side, decode, kind_of
 from wire.errors import WireError
 
 
@@ -64,3 +64,13 @@ def advance(state: State, sender: Side, kind: Kind) -> State:
     if after is None:
         raise OutOfTurn(f"the {sender.name.lower()} sent {kind.name}, which it may not in state {state.name}")
     return after
+
+
+def opening(side: Side, messages: list[bytes]) -> Message:
+    """The message that opens a session: HELLO of an agent, who must wait for the answer then, REQUEST of a
+    client. Raises WireError.
+    """
+    state = advance(State.AGENT_HELLO if side is Side.AGENT else State.REQUEST, side, kind_of(messages[0]))
+    for early in messages[1:] if side is Side.AGENT else ():
+        advance(state, side, kind_of(early))
+    return decode(side, messages[0])[1]

@@ -26,7 +26,6 @@ from mesh.messages import (
     Hello,
     Identity,
     Kind,
-    Message,
     MessageError,
     Ping,
     Request,
@@ -38,7 +37,7 @@ from mesh.messages import (
     kind_of,
 )
 from mesh.router import Close, Effect, Finished, Router, Spread, Tell, Warn
-from mesh.session import State, advance
+from mesh.session import State, advance, opening
 from net.greet import greet
 from net.hub import Bounds, Hub, Link
 from net.serve import Door, Ticket
@@ -61,16 +60,6 @@ _ANSWERS = frozenset({Kind.OPTIN, Kind.OPTOUT, Kind.DENIED, Kind.EXPIRED, Kind.R
 def milliseconds() -> int:
     """The broker's monotonic clock, by which commands age (protocol.md "A request" 6)."""
     return time.monotonic_ns() // 1_000_000
-
-
-def opening(side: Side, messages: list[bytes]) -> Message:
-    """The message that opens a session: HELLO of an agent, who must wait for the answer then, REQUEST of a
-    client. Raises WireError.
-    """
-    state = advance(State.AGENT_HELLO if side is Side.AGENT else State.REQUEST, side, kind_of(messages[0]))
-    for early in messages[1:] if side is Side.AGENT else ():
-        advance(state, side, kind_of(early))
-    return decode(side, messages[0])[1]
 
 
 class Broker:
