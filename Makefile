@@ -28,7 +28,7 @@ layers: $(READY)  ## who may import whom
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy .
 
-test: $(READY) dist/cw  ## every test, with coverage
+test: build/needs-tests.stamp $(READY) dist/cw  ## every test, with coverage
 	$(BIN)/pytest --cov --cov-report=term
 
 format: $(READY)  ## put every file in the house's form
@@ -57,6 +57,11 @@ requirements: $(VENV)/made.stamp  ## write requirements/*.txt anew from pyprojec
 
 PINNED := --quiet --no-config --generate-hashes --strip-extras --annotation-style line --allow-unsafe \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+build/needs-tests.stamp: tools/needs.sh
+	@PYTHON='$(PYTHON)' sh tools/needs.sh tests
+	@mkdir -p build
+	touch $@
 
 $(READY): requirements/dev.txt $(VENV)/made.stamp
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \

@@ -77,7 +77,7 @@ def _run(*words: str, text: str = "") -> None:
                 text=True,
                 check=False,
                 capture_output=True,
-                env={**os.environ, "LC_ALL": "C"},
+                env={**os.environ, "LC_ALL": "C", "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
             )
             if "cannot lock" not in ran.stderr:
                 break

@@ -1,12 +1,22 @@
 #!/bin/sh
-# Sees that this host has what building and testing need. As root on Debian it installs what is missing;
-# elsewhere it names what is missing in one line and stops.
+# Sees that this host has what building needs, or with the word `tests` what testing needs besides. As root on
+# Debian it installs what is missing; elsewhere it names what is missing in one line and stops.
 : "${PYTHON:=python3}"
+PATH=$PATH:/usr/sbin:/sbin    # of a Debian user who has logged in, it has neither
+wanted=${1:-build}
 
 look() {
     missing=
+    "look_$wanted"
+}
+
+look_build() {
     need python3         "$PYTHON" -c ''
     need python3-venv    "$PYTHON" -c 'import ensurepip, venv'
+}
+
+look_tests() {
+    look_build
     need passwd          command -v useradd    # tests make a user to ask PAM about
     need libpam-modules  pam_unix
     need util-linux      command -v unshare    # tests mount things read-only, for themselves alone

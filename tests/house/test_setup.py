@@ -42,9 +42,12 @@ def test_tests_run_with_what_is_shipped() -> None:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    """A PATH of its own that has what is needed, where nobody is root; a test takes things away."""
-    for name in ("sh", "grep", "find", "unshare", "useradd"):
-        command(tmp_path, name, f'exec {found(name)} "$@"' if name != "useradd" else "")
+    """A PATH of its own that has what is needed, where nobody is root; a test takes things away.
+
+    All but what is in /usr/sbin, where the look goes by itself.
+    """
+    for name in ("sh", "grep", "find", "unshare"):
+        command(tmp_path, name, f'exec {found(name)} "$@"')
     command(tmp_path, "id", "echo 1000")
     command(tmp_path, "python3", "exit 0")
     return tmp_path
@@ -61,21 +64,39 @@ def command(host: Path, name: str, script: str) -> None:
     (host / name).chmod(0o755)
 
 
-def look(host: Path) -> tuple[int, str, str]:
+def look(host: Path, *wanted: str) -> tuple[int, str, str]:
     """(status, output, errors) of the look at what the host has."""
-    words = [found("sh"), str(CHECKOUT / "tools" / "needs.sh")]
+    words = [found("sh"), str(CHECKOUT / "tools" / "needs.sh"), *wanted]
     ended = subprocess.run(words, env={"PATH": str(host)}, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout, ended.stderr
 
 
 def test_host_that_has_all_is_fine(host: Path) -> None:
+    assert look(host) == look(host, "tests") == (0, "", "")
+
+
+def test_what_only_tests_need_is_asked_for_only_by_them(host: Path) -> None:
+    os.unlink(host / "unshare")
     assert look(host) == (0, "", "")
+    assert look(host, "tests")[0] == 1
+
+
+def test_the_demo_does_not_wait_for_what_tests_need() -> None:
+    def steps(target: str) -> str:
+        words = ["make", "--dry-run", "--always-make", target]
+        calm = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        made = subprocess.run(words, cwd=CHECKOUT, env=calm, capture_output=True, text=True, check=True)
+        return made.stdout
+
+    assert re.search(r"needs\.sh$", steps("demo"), re.MULTILINE)
+    assert "needs.sh tests" not in steps("demo")
+    assert "needs.sh tests" in steps("check")
 
 
 def test_what_is_missing_is_named_in_one_line(host: Path) -> None:
     os.unlink(host / "unshare")
     command(host, "python3", 'case "$2" in *venv*) exit 1;; esac')
-    assert look(host) == (
+    assert look(host, "tests") == (
         1,
         "",
         "missing on this host, please install (names as in Debian): python3-venv util-linux\n",
@@ -89,15 +110,16 @@ def test_root_on_debian_installs_what_is_missing(host: Path) -> None:
         f'case "$*" in *install*util-linux) echo >{host}/unshare; {found("chmod")} 755 {host}/unshare;; esac'
     )
     command(host, "apt-get", install)
-    assert look(host) == (0, "installing: util-linux\n", "")
+    assert look(host, "tests") == (0, "installing: util-linux\n", "")
 
 
 def test_an_install_that_does_not_help_is_told(host: Path) -> None:
     command(host, "id", "echo 0")
-    os.unlink(host / "useradd")
+    os.unlink(host / "unshare")
     command(host, "apt-get", "exit 0")
-    assert look(host)[0] == 1
-    assert look(host)[2] == "missing on this host, please install (names as in Debian): passwd\n"
+    status, _, errors = look(host, "tests")
+    assert status == 1
+    assert errors == "missing on this host, please install (names as in Debian): util-linux\n"
 
 
 def test_old_python_is_named(host: Path) -> None:
