@@ -36,6 +36,12 @@ class RequestTooLong(CwError):
     """The request cannot be sent."""
 
 
+class Unwritable(CwError):
+    """Answers cannot be written: whatever was asked may have been done all the same."""
+
+    status = 74  # EX_IOERR of sysexits.h; 2 would say that nothing was sent
+
+
 class Checked(NamedTuple):
     """A command line that makes sense, with all that it takes to ask: nothing was sent yet.
 
@@ -179,7 +185,7 @@ def _write(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CwError(f"cannot write to standard output: {error.strerror}") from error
+        raise Unwritable(f"cannot write to standard output: {error.strerror}") from error
 
 
 class Conversation:

@@ -412,7 +412,7 @@ def test_a_full_disk_is_told(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
         ended = ask(answering(PONG), "ping", "-q")
         monkeypatch.undo()
     assert ended.errors == "cw: cannot write to standard output: No space left on device\n"
-    assert ended.status == 2
+    assert ended.status == 74
 
 
 def test_nothing_is_sent_on_request(key_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
