@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from conf.document import Document, defaults, from_file, from_overrides, merged, unfit, unknown
+from conf.document import Document, defaults, from_file, from_overrides, from_place, merged, unfit, unknown
 from conf.kinds import ADDRESS, BROKER_KEY, OPTIONAL_PATH, USER, Key, seconds, title
 
 FILE = Path("/etc/clockwork/cw.toml")
@@ -52,9 +52,9 @@ def load(path: Path | None = None, overrides: Sequence[str] = ()) -> ClientConf:
 
     Raises ConfError, one line for the first thing wrong.
     """
-    files = [path] if path else [file for file in (FILE, Path(os.path.expanduser(OWN_FILE))) if file.exists()]
     base = (path or FILE).absolute().parent
-    layers = [from_file(file) for file in files]
+    own = Path(os.path.expanduser(OWN_FILE))
+    layers = [from_file(path)] if path else [*from_place(FILE), *from_place(own)]
     document = merged([defaults(KEYS, base), *layers, from_overrides(overrides, Path.cwd())])
     _refuse_unknown(document)
     values = {}

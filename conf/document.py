@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from conf.kinds import ConfError, Key, shown
+from conf.guarded import insist_on_writers
+from conf.kinds import ConfError, Key, brief, shown
 
 MAX_FILE = 1 << 20
 """Bytes of a configuration file at most."""
+DEFAULT = "default"
+"""The name of the origin of what is written nowhere."""
 
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{1,64})\Z")
 
 
+class NoConfiguration(ConfError):
+    """A role has been given nothing to work with."""
+
+
 class Origin(NamedTuple):
-    """Where a value came from (`default`, `--set` or a file), and where its relative paths start."""
+    """Where a value came from (DEFAULT, `--set` or a file), and where its relative paths start."""
 
     name: str
     base: Path
@@ -42,16 +50,17 @@ def defaults(keys: Iterable[Key], base: Path) -> Layer:
     values: dict[str, dict[str, object]] = {}
     for key in keys:
         values.setdefault(key.section, {})[key.name] = key.default
-    return Layer(Origin("default", base), values)
+    return Layer(Origin(DEFAULT, base), values)
 
 
 def from_file(path: Path) -> Layer:
-    """The layer of one file. Raises ConfError naming the file."""
+    """The layer of one file, which none but its owner can have written. Raises ConfError naming the file."""
     try:
         with path.open("rb") as stream:
+            insist_on_writers(path, os.fstat(stream.fileno()))
             raw = stream.read(MAX_FILE + 1)
     except OSError as error:
-        raise ConfError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfError(f"cannot read {brief(path)}: {error.strerror}") from error
     if len(raw) > MAX_FILE:
         raise ConfError(f"{path}: expected at most {MAX_FILE} bytes of TOML, got more")
     try:
@@ -64,6 +73,31 @@ def from_file(path: Path) -> Layer:
             raise ConfError(f"{path}: {shown(section)[1:-1]}: expected a [section], got {shown(table)}")
         values[section] = table
     return Layer(Origin(str(path), path.absolute().parent), values)
+
+
+def from_place(path: Path) -> list[Layer]:
+    """The layer of a file that need not be there. Raises ConfError if there is no telling, too."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfError(f"cannot read {brief(path)}: {error.strerror}") from error
+    return [from_file(path)]
+
+
+def insist_on_some(places: Sequence[str], origin: str, needed: str | Path) -> None:
+    """Raises NoConfiguration where no file is in the usual places, and nothing at `needed` either.
+
+    `needed` is a file that the role cannot do without, `origin` the name of what says where it is: a role
+    that was told so, or finds it where it is by default, has all that it needs.
+    """
+    if origin != DEFAULT or any(os.path.exists(os.path.expanduser(place)) for place in (needed, *places)):
+        return
+    raise NoConfiguration(
+        f"no configuration: looked for {' and '.join(places)} "
+        "(-c FILE takes another, cw init DIR makes a site)"
+    )
 
 
 def from_overrides(overrides: Sequence[str], base: Path) -> Layer:

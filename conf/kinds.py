@@ -16,6 +16,7 @@ _FACT_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,255}\Z")
 _HEX_KEY = re.compile(r"[0-9A-Fa-f]{64}\Z")
 _SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _WEEK = 7 * 86400
+_LONGEST_PATH = 200
 
 
 class ConfError(CwError):
@@ -192,10 +193,14 @@ HOST = Kind('a host name, or ""', _anywhere(_host))
 USER = Kind('a user name, or ""', _anywhere(_user))
 ADDRESS = Kind('HOST:PORT, such as "broker.example.com:2315" or "[::1]:2315"', _anywhere(_address))
 ADDRESSES = Kind(
-    'a list of HOST:PORT, such as ["broker.example.com:2315"]', _anywhere(_some_addresses(dialled)), list
+    'a list of HOST:PORT, each once, such as ["broker.example.com:2315"]',
+    _anywhere(_some_addresses(dialled)),
+    list,
 )
 LISTEN = Kind(
-    'a list of HOST:PORT, such as ["*:2315"] or ["[::1]:0"]', _anywhere(_some_addresses(listening)), list
+    'a list of HOST:PORT, each once, such as ["*:2315"] or ["[::1]:0"]',
+    _anywhere(_some_addresses(listening)),
+    list,
 )
 FACTS = Kind('a table of facts, such as { role = "web" }', _anywhere(_facts), dict)
 
@@ -211,6 +216,12 @@ def title(what: str) -> str:
         f"# {what}. TOML; keys that are comments show their defaults.\n"
         f"# Relative paths start from this file's directory; sizes are bytes, times seconds."
     )
+
+
+def brief(path: os.PathLike[str] | str) -> str:
+    """A path for an error: whole, unless nobody would write it by hand."""
+    text = os.fspath(path)
+    return text if len(text) <= _LONGEST_PATH else text[: _LONGEST_PATH - 4] + " ..."
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,18 @@ import attrs
 from cattrs import AttributeValidationNote, ClassValidationError, Converter, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
-from conf.document import Document, Origin, defaults, from_file, from_overrides, merged, unfit, unknown
+from conf.document import (
+    DEFAULT,
+    Document,
+    Origin,
+    defaults,
+    from_file,
+    from_overrides,
+    from_place,
+    merged,
+    unfit,
+    unknown,
+)
 from conf.kinds import Key, Kind
 from conf.schema import Conf, keys_of, sections_of
 from conf.text import effective
@@ -27,10 +38,11 @@ def load(schema: type[C], path: Path | None = None, overrides: Sequence[str] = (
     """
     keys = keys_of(schema)
     named = path or schema.FILE
-    layers = [defaults(keys, named.absolute().parent)]
-    if path is not None or named.exists():
-        layers.append(from_file(named))
-    layers.append(from_overrides(overrides, Path.cwd()))
+    layers = [
+        defaults(keys, named.absolute().parent),
+        *(from_place(named) if path is None else [from_file(path)]),
+        from_overrides(overrides, Path.cwd()),
+    ]
     document = merged(layers)
     try:
         conf = _converter(schema, keys, document.origins).structure(document.values, schema)
@@ -42,7 +54,7 @@ def load(schema: type[C], path: Path | None = None, overrides: Sequence[str] = (
 def show(conf: Conf) -> str:
     """The effective configuration as TOML; a comment above each key says where its value came from."""
     return effective(
-        (key, getattr(getattr(conf, key.section), key.name), conf.origins.get(key.path, "default"))
+        (key, getattr(getattr(conf, key.section), key.name), conf.origins.get(key.path, DEFAULT))
         for key in keys_of(type(conf))
     )
 

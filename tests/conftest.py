@@ -12,6 +12,8 @@ settings.register_profile("deterministic", derandomize=True, deadline=None, data
 settings.register_profile("explore", deadline=None, max_examples=2000)  # pytest --hypothesis-profile=explore
 settings.load_profile("deterministic")
 
+os.umask(0o022)  # of files that others can write, cw takes no configuration
+
 CHECKOUT = Path(__file__).parent.parent
 
 

@@ -106,3 +106,14 @@ def test_loading_imports_nothing_slow() -> None:
         "logging",
     }
     assert not slow & set(run.stdout.split())
+
+
+def test_a_home_that_cannot_be_looked_into_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("HOME", str(tmp_path / "loop"))
+    with pytest.raises(
+        ConfError, match=rf"\Acannot read {tmp_path}/loop/.clockwork/cw.toml: Too many levels"
+    ):
+        client.load()

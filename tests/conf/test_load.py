@@ -65,7 +65,7 @@ def test_values_are_what_the_file_says(tmp_path: Path) -> None:
     assert conf.origins["limits.stall"] == "default"
 
 
-LISTEN = r'a list of HOST:PORT, such as \["\*:2315"\] or \["\[::1\]:0"\]'
+LISTEN = r'a list of HOST:PORT, each once, such as \["\*:2315"\] or \["\[::1\]:0"\]'
 WRONG = [
     (MeshdConf, '[broker]\nlisten = "*:2315"', f'broker.listen: expected {LISTEN}, got "\\*:2315"'),
     (MeshdConf, "[broker]\nlisten = []", rf"broker.listen: expected {LISTEN}, got \[\]"),
@@ -127,7 +127,7 @@ WRONG = [
     (
         CogdConf,
         '[agent]\nbrokers = ["*:2315"]',
-        r'agent.brokers: expected a list of HOST:PORT, such as \["b.*, got .*',
+        r'agent.brokers: expected a list of HOST:PORT, each once, such as \["b.*, got .*',
     ),
     (CogdConf, '[agent]\nfqdn = "-x"', 'agent.fqdn: expected a host name, or "", got "-x"'),
     (
@@ -248,3 +248,19 @@ def test_what_is_shown_loads_as_the_same_configuration(schema: type[Conf], tmp_p
     assert {f"{section}.{name}" for section, keys in tomllib.loads(show(conf)).items() for name in keys} == {
         key.path for key in keys_of(schema)
     }
+
+
+def test_a_file_that_cannot_be_looked_for_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setattr(CogdConf, "FILE", tmp_path / "loop/cogd.toml")
+    with pytest.raises(
+        ConfError, match=rf"\Acannot read {tmp_path}/loop/cogd.toml: Too many levels of \S+ links\Z"
+    ):
+        load(CogdConf)
+
+
+def test_a_huge_name_is_cut(tmp_path: Path) -> None:
+    with pytest.raises(ConfError, match=r"\Acannot read x{196} \.\.\.: File name too long\Z"):
+        load(CogdConf, Path("x" * 5000))

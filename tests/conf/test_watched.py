@@ -82,3 +82,36 @@ def test_no_file_is_empty_for_ever() -> None:
     watched = Watched(None, number, 7)
     assert not watched.refresh()
     assert watched.value == 7
+
+
+def test_a_file_that_others_can_change_leaves_the_last_good_value(tmp_path: Path) -> None:
+    path = tmp_path / "number"
+    path.write_text("1")
+    watched = Watched(path, number, 0)
+    watched.refresh()
+    path.write_text("2")
+    path.chmod(0o666)
+    for _ in range(2):
+        with pytest.raises(ConfError, match=f"{path}: others can change it"):
+            watched.refresh()
+    assert watched.value == 1
+    path.chmod(0o644)
+    assert watched.refresh()
+    assert watched.value == 2
+
+
+def test_whether_there_ever_was_a_good_one_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "number"
+    watched = Watched(path, number, 0)
+    path.write_text("one")
+    with pytest.raises(NoNumber):
+        watched.refresh()
+    assert not watched.good
+    path.write_text("1")
+    watched.refresh()
+    assert watched.good
+
+
+def test_the_key_that_names_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfError, match=r"/none: No such file or directory \(auth.trusted names it\)\Z"):
+        Watched(tmp_path / "none", number, 0, "auth.trusted").refresh()

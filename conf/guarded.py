@@ -1,0 +1,31 @@
+"""Files that are obeyed: refused where anybody but their owner could have written them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from conf.kinds import ConfError, brief
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def insist_on_writers(path: Path, status: os.stat_result) -> None:
+    """Raises ConfError if group or others can change the file at `path`, or anyone can put another there.
+
+    `status` is that of the file as it was opened. Devices and pipes, as shells hand them over, are let pass.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        return
+    shown = brief(path)
+    if status.st_mode & _OTHERS_WRITE:
+        mode = stat.S_IMODE(status.st_mode)
+        raise ConfError(f"{shown}: others can change it (mode {mode:04o}): chmod go-w {shown}")
+    for directory in (path.absolute().parent, Path(os.path.realpath(path)).parent):
+        mode = stat.S_IMODE(os.stat(directory).st_mode)
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            where = brief(directory)
+            raise ConfError(
+                f"{shown}: others can replace it ({where} has mode {mode:04o}): chmod o-w {where}"
+            )
