@@ -8,6 +8,7 @@ import errno
 import importlib
 import os
 import sys
+from contextlib import suppress
 
 from conf.version import VERSION
 from errors import CwError
@@ -43,6 +44,9 @@ EXAMPLES = {
 STDOUT, STDERR = 1, 2
 INTERNAL, UNWRITABLE, INTERRUPTED, BROKEN_PIPE = 70, 74, 130, 141
 """Exit statuses: EX_SOFTWARE and EX_IOERR of sysexits.h; SIGINT and SIGPIPE as a shell reports them."""
+
+UNWRITABLE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN}
+"""How an output fails that takes no more: it is full or broken, open only for reading, or does not wait."""
 
 
 class UsageError(CwError):
@@ -92,13 +96,18 @@ def called_as(path: str) -> list[str]:
 
 def complain(sentence: str) -> None:
     """One line on standard error; nothing in it acts on the terminal or begins another line."""
-    if sys.stderr is None:  # closed by whoever started this process; print would take standard output instead
-        return
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in sentence)
-    try:
+    with suppress(OSError):  # nobody is left to complain to; the exit status still says it
         print(f"cw: {shown}", file=sys.stderr, flush=True)
-    except OSError:
-        silence(STDERR)  # nobody is left to complain to; the exit status still says it
+
+
+def settle() -> None:
+    """Write what is still buffered, or drop it: a failure at exit would be a complaint of Python's."""
+    for stream, descriptor in ((sys.stdout, STDOUT), (sys.stderr, STDERR)):
+        try:
+            stream.flush()
+        except OSError:
+            silence(descriptor)
 
 
 def silence(descriptor: int) -> None:
@@ -123,11 +132,9 @@ def ended_by(error: BaseException) -> int:
         case KeyboardInterrupt():
             return INTERRUPTED
         case BrokenPipeError():
-            silence(STDOUT)
             return BROKEN_PIPE
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO):
+        case OSError(errno=number) if number in UNWRITABLE_ERRORS:
             complain(f"cannot write: {error.strerror}")
-            silence(STDOUT)
             return UNWRITABLE
     if os.environ.get("CW_DEBUG"):
         raise error
@@ -140,10 +147,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run cw with these words, the process's own where none are given; the exit status."""
     try:
         status = run([*called_as(sys.argv[0]), *sys.argv[1:]] if argv is None else argv)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a failure can still be told
+        sys.stdout.flush()  # here, where a failure can still be told
     except (KeyboardInterrupt, BaseExceptionGroup, Exception) as error:  # noqa: BLE001 - the last resort
-        return ended_by(error)
+        status = ended_by(error)
+    settle()
     return status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +27,11 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.add_argument("--version", action="version", version=f"cw {VERSION}", help="print it and exit")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """What argparse calls behind the help and the version."""
+        sys.stdout.flush()  # here, where a failure can still be told
+        super().exit(status, message)
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls when it understands no more."""

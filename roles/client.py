@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,12 +35,6 @@ FAREWELL = 0.5
 
 class RequestTooLong(CwError):
     """The request cannot be sent."""
-
-
-class Unwritable(CwError):
-    """Answers cannot be written: whatever was asked may have been done all the same."""
-
-    status = 74  # EX_IOERR of sysexits.h; 2 would say that nothing was sent
 
 
 class Checked(NamedTuple):
@@ -142,13 +137,13 @@ def _encoded(request: Request) -> bytes:
 
 
 def _remark(text: str) -> None:
-    """To standard error, unless whoever started this process closed it: print would take standard output."""
-    if sys.stderr is not None:
+    """To standard error, if that takes it: the answers and the exit status do not depend on it."""
+    with suppress(OSError):
         print(text, end="", file=sys.stderr, flush=True)
 
 
 class Printer:
-    """Writes answers to standard output, whose every failure is an error, in one of the formats."""
+    """Writes answers to standard output, in one of the formats; an OSError of that ends the conversation."""
 
     def __init__(self, asked: Asked) -> None:
         self._format = FORMATS[asked.form]
@@ -176,16 +171,9 @@ def _write(text: str) -> None:
 
     Not through Python's buffers: what could not be written would be tried again, and complained of, at exit.
     """
-    if sys.stdout is None:  # closed by whoever started this process
-        return
     rest = memoryview(text.encode())
-    try:
-        while rest:
-            rest = rest[os.write(sys.stdout.fileno(), rest) :]
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Unwritable(f"cannot write to standard output: {error.strerror}") from error
+    while rest:
+        rest = rest[os.write(sys.stdout.fileno(), rest) :]
 
 
 class Conversation:

@@ -56,8 +56,6 @@ def password() -> Auth:
 
     No line at all is no authentication. Raises PasswordUnusable.
     """
-    if sys.stdin is None:
-        return NoAuth()
     if sys.stdin.isatty():
         return _asked_for()
     line = sys.stdin.buffer.readline(MAX_PASSWORD + 2)

@@ -262,7 +262,7 @@ def shell(site: Site, line: str, *words: str) -> Finished:
 
 
 FORMS = pytest.mark.parametrize("form", ["-t9", "--json", "--jsonl"], ids=["line", "json", "jsonl"])
-UNWRITABLE = "cw: cannot write to standard output: No space left on device\n"
+UNWRITABLE = "cw: cannot write: No space left on device\n"
 
 
 @FORMS
@@ -314,9 +314,7 @@ def test_a_reader_that_takes_its_time_loses_nothing(mesh: Mesh) -> None:
 @FORMS
 def test_a_full_disk_is_told_in_a_line(mesh: Mesh, form: str) -> None:
     ended = shell(mesh.site, '"$@" >/dev/full', "ping", form)
-    assert (ended.status, ended.output) == (74, "")
-    assert ended.errors.endswith(UNWRITABLE)
-    assert "Traceback" not in ended.errors
+    assert ended == (74, "", UNWRITABLE)
 
 
 CLOSED = {
@@ -336,7 +334,5 @@ def test_streams_that_are_closed_get_nothing(
     assert shell(mesh.site, line, "ping") == (status, output, errors)
 
 
-def test_errors_that_cannot_be_told_change_no_output(mesh: Mesh) -> None:
-    ended = shell(mesh.site, '"$@" 2>/dev/full', "ping")
-    assert ended.output == PONG
-    assert ended.status in (0, 74)
+def test_errors_that_cannot_be_told_change_nothing(mesh: Mesh) -> None:
+    assert shell(mesh.site, '"$@" 2>/dev/full', "ping", "-v") == (0, PONG, "")

@@ -99,11 +99,6 @@ def test_a_password_that_cannot_be_sent(monkeypatch: pytest.MonkeyPatch, text: b
     assert "xx" not in str(caught.value)
 
 
-def test_without_standard_input_there_is_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    assert password() == NoAuth()
-
-
 class Terminal:
     """A terminal with a process on it that asks for a password, and prints what it got, in hexadecimal."""
 

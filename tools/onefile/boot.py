@@ -185,8 +185,23 @@ def own(path: str, contents: bytes) -> int:
     return descriptor
 
 
+def stand_in() -> None:
+    """Let the null device be every standard stream that is closed, here and in what is started from here.
+
+    Before any other file is opened: one that took the number of a closed stream would be written to as that.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            stream = os.fdopen(descriptor, mode, encoding="utf-8")
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
 def start(root: str, tag: str, index: bytes) -> int:
     """Be cw, out of the archive at this path; the exit status. `tag` and `index` are this Python's."""
+    stand_in()
     descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
     members, modules, natives = marshal.loads(index)
     machine = os.uname().machine
