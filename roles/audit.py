@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from conf.kinds import brief
 from errors import CwError
 
 
@@ -23,7 +25,10 @@ def timestamp(seconds: float) -> str:
 
 
 class Audit:
-    """One file of events; None: nothing is kept. Raises AuditError when the file cannot be opened."""
+    """One file of events, made with its directory if need be; None: nothing is kept.
+
+    Raises AuditError when the file cannot be opened.
+    """
 
     def __init__(self, path: Path | None, now: Callable[[], float] = time.time) -> None:
         self.path = path
@@ -70,8 +75,10 @@ class Audit:
         if self.path is None:
             return None
         try:
+            with contextlib.suppress(FileExistsError):
+                self.path.parent.mkdir(mode=0o750)
             return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise AuditError(
-                f"cannot open the audit log {self.path}: {error.strerror} (audit.file names it)"
+                f"cannot open the audit log {brief(self.path)}: {error.strerror} (audit.file names it)"
             ) from error

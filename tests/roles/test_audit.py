@@ -84,6 +84,7 @@ def test_a_file_that_cannot_be_reopened_leaves_the_old_one(tmp_path: Path) -> No
     directory.mkdir()
     with Audit(directory / "audit") as audit:
         directory.rename(tmp_path / "moved")
+        directory.write_text("in the way")
         with pytest.raises(AuditError, match="cannot open the audit log"):
             audit.reopen()
         audit.write("still")
@@ -96,7 +97,7 @@ def test_no_file_keeps_nothing() -> None:
         audit.reopen()
 
 
-@pytest.mark.parametrize("path", ["/dev/full", "/nonexistent/audit"])
+@pytest.mark.parametrize("path", ["/dev/full", "/nonexistent/deeper/audit", "/dev/null/audit"])
 def test_what_cannot_be_written_is_an_error_that_names_the_file(path: str) -> None:
     with pytest.raises(AuditError, match=f"audit log {path}: "), Audit(Path(path)) as audit:
         audit.write("x")
@@ -130,3 +131,14 @@ def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path) -> None:
     audit.close()
     first, _cut, third, fourth = path.read_text().splitlines()
     assert [json.loads(line)["event"] for line in (first, third, fourth)] == ["first", "third", "fourth"]
+
+
+def test_its_directory_is_made_and_no_more(tmp_path: Path) -> None:
+    with Audit(tmp_path / "logs/audit") as audit:
+        audit.write("x")
+    assert stat.S_IMODE((tmp_path / "logs").stat().st_mode) == 0o750
+    with pytest.raises(
+        AuditError, match=r"/none/deeper/audit: No such file or directory \(audit.file names it\)$"
+    ):
+        Audit(tmp_path / "none/deeper/audit")
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
