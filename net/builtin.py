@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import socket
+import stat
 import sys
 import time
 import uuid
@@ -13,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from conf.addresses import is_host_name
+from conf.kinds import brief
 from errors import CwError
 from mesh.words import QuotingError, shown, split_shell
 
@@ -122,13 +125,47 @@ def host_fqdn() -> str:
 
 def node_uuid(state_dir: Path) -> str:
     """The UUID in `state_dir`/uuid, made the first time and kept. Raises NodeError, which names the file."""
+    known = stored_uuid(state_dir)
+    if known is None:
+        require_state_dir(state_dir)
+        path = state_dir / "uuid"
+        try:
+            _make_uuid(path)
+            known = _uuid_in(path)
+        except OSError as error:
+            raise _unusable(error.filename or path, error) from error
+    return known
+
+
+def require_state_dir(state_dir: Path) -> None:
+    """Raises NodeError if nothing could be kept in that directory, made if need be; makes nothing."""
+    place = state_dir.absolute()
+    try:
+        while not os.path.lexists(place):
+            place = place.parent
+        if not stat.S_ISDIR(os.stat(place).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+            read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+            code = errno.EROFS if read_only else errno.EACCES
+            raise OSError(code, os.strerror(code))
+    except OSError as error:
+        raise _unusable(place, error) from error
+
+
+def stored_uuid(state_dir: Path) -> str | None:
+    """The UUID in `state_dir`/uuid; None if it was not made yet. Raises NodeError, which names the file."""
     path = state_dir / "uuid"
     try:
-        if not path.exists():
-            _make_uuid(path)
-        text = _read(path).decode("ascii", "replace").strip()
+        return _uuid_in(path)
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        raise NodeError(f"{error.filename or path}: {error.strerror}") from error
+        raise _unusable(path, error) from error
+
+
+def _uuid_in(path: Path) -> str:
+    text = _read(path).decode("ascii", "replace").strip()
     try:
         known = uuid.UUID(text)
     except ValueError:
@@ -136,6 +173,10 @@ def node_uuid(state_dir: Path) -> str:
     if known is None or str(known) != text:
         raise NodeError(f"{path}: expected a UUID in lower case, got: {shown(text)}")
     return text
+
+
+def _unusable(path: Path, error: OSError) -> NodeError:
+    return NodeError(f"{brief(path)}: {error.strerror} (agent.state_dir names it)")
 
 
 def _make_uuid(path: Path) -> None:

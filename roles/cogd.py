@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from auth.keys import ENCRYPTION, broker_key, read_secret, write_pair
+from conf.document import insist_on_some
 from conf.load import load, show
 from conf.schema import CogdConf
 from conf.watched import Watched
 from mesh import acl
 from net import spawner
-from net.builtin import host_fqdn, node_uuid
+from net.builtin import host_fqdn, node_uuid, require_state_dir, stored_uuid
 from roles import workplace
 from roles.arguments import of_daemon
 from roles.audit import Audit
@@ -37,6 +38,8 @@ def main(argv: Sequence[str]) -> int:
     if options.show_config:
         print(show(conf), end="")
         return 0
+    if options.config is None:
+        insist_on_some([str(CogdConf.FILE)], conf.origins["agent.broker_key"], conf.agent.broker_key)
     log = Log("cogd", conf.log.level, conf.log.format)
     if options.test:
         check(conf, log)
@@ -52,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
 
 def first_rules(conf: CogdConf, log: Log) -> Watched[tuple[acl.Rule, ...]]:
     """The access rules; none, if there is no such file yet. Raises CwError for a file that cannot be used."""
-    rules: Watched[tuple[acl.Rule, ...]] = Watched(conf.acl.file, acl.parse, ())
+    rules: Watched[tuple[acl.Rule, ...]] = Watched(conf.acl.file, acl.parse, (), "acl.file")
     if rules.path is None or os.path.exists(rules.path):
         rules.refresh()
     if not rules.value:
@@ -66,8 +69,8 @@ def check(conf: CogdConf, log: Log) -> None:
     _ = conf.agent.fqdn or host_fqdn()
     if os.path.exists(conf.agent.key):
         read_secret(conf.agent.key, ENCRYPTION)
-    if os.path.exists(conf.agent.state_dir / "uuid"):
-        node_uuid(conf.agent.state_dir)
+    if stored_uuid(conf.agent.state_dir) is None:
+        require_state_dir(conf.agent.state_dir)
     first_rules(conf, log)
     Audit(conf.audit.file).close()
 

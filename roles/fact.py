@@ -13,7 +13,7 @@ from conf.load import load
 from conf.schema import CogdConf
 from conf.version import VERSION
 from mesh.facts import lines_of
-from net.builtin import NodeError, host_fqdn, node_uuid, times
+from net.builtin import NodeError, host_fqdn, stored_uuid, times
 from net.gather import every_fact
 from roles.arguments import Parser
 from roles.log import Log
@@ -51,9 +51,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _facts_of(conf: CogdConf, log: Log) -> dict[str, str]:
-    """A user who cannot read or make the agent's UUID sees every other fact."""
+    """Where no agent has made a UUID, or this user cannot read it, there is every other fact."""
     try:
-        node = node_uuid(conf.agent.state_dir)
+        node = stored_uuid(conf.agent.state_dir) or ""
     except NodeError as error:
         log.warning(f"no sys.uuid: {error}")
         node = ""

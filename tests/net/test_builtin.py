@@ -1,5 +1,6 @@
 """The built-in facts."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +13,18 @@ import pytest
 from conf.addresses import is_host_name
 from mesh.facts import fault_of
 from net import builtin as builtin_facts
-from net.builtin import NodeError, builtin, distribution, host_fqdn, host_id, kernel, node_uuid, times
+from net.builtin import (
+    NodeError,
+    builtin,
+    distribution,
+    host_fqdn,
+    host_id,
+    kernel,
+    node_uuid,
+    require_state_dir,
+    stored_uuid,
+    times,
+)
 
 NODE = "6b0e1a5c-7f2d-4b8e-9a31-0c5d4e3f2a1b"
 
@@ -157,5 +169,34 @@ def test_a_uuid_that_is_none_is_not_replaced(tmp_path: Path, text: str) -> None:
 
 def test_a_state_directory_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(NodeError, match=r"/file/state: Not a directory$"):
+    with pytest.raises(NodeError, match=r"/file/state/uuid: Not a directory \(agent.state_dir names it\)$"):
         node_uuid(tmp_path / "file" / "state")
+
+
+def test_a_uuid_that_is_not_there_yet_is_not_made_by_looking(tmp_path: Path) -> None:
+    assert stored_uuid(tmp_path / "state") is None
+    require_state_dir(tmp_path / "state")
+    assert list(tmp_path.iterdir()) == []
+    assert stored_uuid(tmp_path) is None
+    known = node_uuid(tmp_path)
+    assert stored_uuid(tmp_path) == known
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("file/deeper", "file: Not a directory"),
+        ("loose/deeper", "loose: No such file or directory"),
+        ("closed/deeper/still", "closed: Permission denied"),
+    ],
+)
+def test_a_place_that_keeps_nothing_is_known_before_anything_is_made(
+    state: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: path.name != "closed")  # root may write anywhere
+    with pytest.raises(NodeError) as caught:
+        require_state_dir(tmp_path / state)
+    assert str(caught.value) == f"{tmp_path}/{sentence} (agent.state_dir names it)"

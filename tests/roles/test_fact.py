@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from errors import CwError
+from net.builtin import node_uuid
 from roles.fact import main
 
 
@@ -30,8 +31,18 @@ def test_every_fact_sorted(conf: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert names == sorted(names)
     assert {"time.year", "time.second"} <= set(names)
     assert {"role=web", "site=north", "sys.fqdn=web01.example.com", "greeting=grüß"} <= set(lines)
-    assert f"sys.uuid={(conf.parent / 'state' / 'uuid').read_text().strip()}" in lines
+    assert "sys.uuid" not in names
     assert errors == ""
+
+
+def test_nothing_is_made_by_looking(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(conf.parent.rglob("*"))
+    assert main(["-c", str(conf)]) == 0
+    assert sorted(conf.parent.rglob("*")) == before
+    known = node_uuid(conf.parent / "state")
+    capsys.readouterr()
+    assert main(["-c", str(conf), "sys.uuid"]) == 0
+    assert capsys.readouterr() == (f"sys.uuid={known}\n", "")
 
 
 def test_those_named(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,12 +72,16 @@ def test_a_gatherers_fault_is_told_and_the_rest_is_printed(
     assert errors == f"cw: gatherer {conf.parent}/gatherers/site: ended with status 3\n"
 
 
-def test_without_a_uuid_every_other_fact_is_printed(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_readable_uuid_every_other_fact_is_printed(
+    conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (conf.parent / "state").write_text("in the way")
     assert main(["-c", str(conf), "role"]) == 0
     output, errors = capsys.readouterr()
     assert output == "role=web\n"
-    assert errors == f"cw: no sys.uuid: {conf.parent}/state: File exists\n"
+    assert (
+        errors == f"cw: no sys.uuid: {conf.parent}/state/uuid: Not a directory (agent.state_dir names it)\n"
+    )
 
 
 @pytest.mark.parametrize(
