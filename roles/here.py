@@ -91,12 +91,20 @@ class Here:
         )
 
     def look(self) -> None:
-        """Read the rules if they have changed; what cannot be used is logged once and changes nothing."""
+        """Read the rules if they have changed; what cannot be used is logged once and changes nothing.
+
+        No file where there never was one is nothing new: the start has said that every command is denied.
+        """
         try:
             if self._rules.refresh():
                 self._log.info(f"{self._rules.path} was read again")
                 self._complaint = ""
         except CwError as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
-                self._log.error(f"{error}; the last good rules stay in force")
+            if str(error) == self._complaint or not (self._rules.good or self._rules_are_there()):
+                return
+            self._complaint = str(error)
+            now = "the last good rules stay in force" if self._rules.good else "every command is denied"
+            self._log.error(f"{error}; {now}")
+
+    def _rules_are_there(self) -> bool:
+        return self._rules.path is not None and os.path.lexists(self._rules.path)

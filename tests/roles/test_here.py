@@ -10,6 +10,7 @@ from conf.load import load
 from conf.schema import CogdConf
 from conf.watched import Watched
 from mesh import acl
+from roles.cogd import first_rules
 from roles.here import Here
 from roles.identity import Identity
 from roles.log import Log
@@ -112,3 +113,21 @@ def test_changed_rules_are_noticed_and_bad_ones_change_nothing(tmp_path: Path, c
     (tmp_path / "acl").write_text("")
     node.look()
     assert node.acls() == []
+
+
+def test_rules_that_never_were_are_missed_once(tmp_path: Path, clock: Clock) -> None:
+    log = StringIO()
+    said = Log("cogd", stream=log)
+    (tmp_path / "cogd.toml").write_text(CONF)
+    conf = load(CogdConf, tmp_path / "cogd.toml", ())
+    node = Here(conf, IDENTITY, first_rules(conf, said), said)
+    node.look()
+    assert log.getvalue() == f"cogd: no access rules ({tmp_path}/acl): every command is denied\n"
+    (tmp_path / "acl").write_text("permit everyone\n")
+    for _ in range(2):
+        node.look()
+    assert log.getvalue().count("; every command is denied\n") == 1
+    (tmp_path / "acl").write_text("allow alice ALL\n")
+    node.look()
+    assert node.acls() == ["allow alice ALL"]
+    assert log.getvalue().count("\n") == 3
