@@ -14,6 +14,7 @@ from conf.kinds import is_service_name
 from errors import CwError
 
 SERVICES = Path("/etc/pam.d")
+SHADOW = Path("/etc/shadow")
 LIMIT = 20.0
 """Seconds that PAM may take; then the process that asks it is killed."""
 AT_ONCE = 64
@@ -72,6 +73,19 @@ def require(service: str) -> None:
             f"copy conf/pam.d/clockwork there, or set auth.pam_service"
         )
     _load()
+
+
+def doubt() -> str:
+    """Why this process may be unable to check most users' passwords, in a sentence; empty if it can.
+
+    As anybody but root, pam_unix asks unix_chkpwd(8), which answers for the user who asks alone.
+    """
+    if os.geteuid() == 0 or os.access(SHADOW, os.R_OK, effective_ids=True):
+        return ""
+    return (
+        f"passwords: this broker is not root and cannot read {SHADOW}: "
+        "pam_unix can check those of its own user alone"
+    )
 
 
 class Pam:

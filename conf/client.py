@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from conf.document import Document, defaults, from_file, from_overrides, from_place, merged, unfit, unknown
+from conf.document import (
+    Document,
+    defaults,
+    from_file,
+    from_overrides,
+    from_place,
+    insist_on_some,
+    merged,
+    unfit,
+    unknown,
+)
 from conf.kinds import ADDRESS, BROKER_KEY, OPTIONAL_PATH, USER, Key, seconds, title
 
 FILE = Path("/etc/clockwork/cw.toml")
@@ -66,6 +76,11 @@ def load(path: Path | None = None, overrides: Sequence[str] = ()) -> ClientConf:
         except ValueError as error:
             raise unfit(document, key) from error
     return ClientConf(**values, origins={name: origin.name for name, origin in document.origins.items()})
+
+
+def insist_on_file(conf: ClientConf) -> None:
+    """Raises NoConfiguration if the configuration, loaded from the usual places, is none."""
+    insist_on_some([str(FILE), OWN_FILE], conf.origins["mesh.broker_key"], conf.broker_key)
 
 
 def show(conf: ClientConf) -> str:

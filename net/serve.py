@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from conf.addresses import ANY, Address
 from errors import CwError
 
 BACKLOG = 4096
@@ -34,25 +35,37 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
     Raises ListenError, which names the address and the reason.
     """
+    places = resolved(host, port)
     try:
-        if host == "*":
+        if host == ANY:
             dual = socket.has_dualstack_ipv6()
             family = socket.AF_INET6 if dual else socket.AF_INET
             sockets = [socket.create_server(("", port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)]
         else:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             sockets = [
-                socket.create_server(address[:2], family=family, backlog=BACKLOG)
-                for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found)
+                socket.create_server(address, family=family, backlog=BACKLOG) for family, address in places
             ]
-    except socket.gaierror as error:
-        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     except OSError as error:
         why = os.strerror(error.errno or 0)  # to which create_server would add the address, as a tuple
-        raise ListenError(f"cannot listen on {host}:{port}: {why}") from error
+        raise _unable(host, port, why) from error
     for sock in sockets:
         sock.setblocking(False)
     return sockets
+
+
+def resolved(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+    """Family and address of every socket that `listen` would open; none for `*`. Raises ListenError."""
+    if host == ANY:
+        return []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise _unable(host, port, error.strerror) from error
+    return list(dict.fromkeys((family, (str(name[0]), int(name[1]))) for family, _, _, _, name in found))
+
+
+def _unable(host: str, port: int, why: str | None) -> ListenError:
+    return ListenError(f"cannot listen on {Address(host, port)}: {why} (broker.listen names it)")
 
 
 def address_of(name: Sequence[object]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auth.keys import KeyFile, broker_key
-from conf.client import ClientConf, load
+from conf.client import ClientConf, insist_on_file, load
 from errors import CwError
 from mesh.command import GRAMMAR, canonical, split_shell
 from mesh.command import parse as parse_command
@@ -87,6 +87,8 @@ def check(asked: Asked) -> Checked:
 
         parse_all(asked.filters, bounded)
     conf = load(Path(asked.config) if asked.config else None, asked.set)
+    if asked.config is None:
+        insist_on_file(conf)
     timeout = conf.timeout if asked.timeout is None else asked.timeout
     request = Request(
         version=VERSION,

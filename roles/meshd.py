@@ -17,13 +17,14 @@ from auth.keys import read_secret
 from auth.trust import Trust
 from auth.trust import parse as parse_trust
 from conf.addresses import Address, listening
+from conf.document import insist_on_some
 from conf.load import load, show
 from conf.schema import MeshdConf
 from conf.watched import Watched
 from errors import CwError
 from mesh import acl
 from net import spawner
-from net.serve import accept, listen
+from net.serve import accept, listen, resolved
 from roles.arguments import of_daemon
 from roles.audit import Audit, AuditError
 from roles.authority import Authority
@@ -54,9 +55,9 @@ class Files:
     """
 
     def __init__(self, conf: MeshdConf) -> None:
-        self.users: Watched[Trust] = Watched(conf.auth.trusted, parse_trust, Trust())
-        self.agents: Watched[Trust] = Watched(conf.auth.agents, parse_trust, Trust())
-        self.rules: Watched[tuple[acl.Rule, ...]] = Watched(conf.acl.file, acl.parse, ())
+        self.users: Watched[Trust] = Watched(conf.auth.trusted, parse_trust, Trust(), "auth.trusted")
+        self.agents: Watched[Trust] = Watched(conf.auth.agents, parse_trust, Trust(), "auth.agents")
+        self.rules: Watched[tuple[acl.Rule, ...]] = Watched(conf.acl.file, acl.parse, (), "acl.file")
         self._complaints: dict[int, str] = {}
 
     def _all(self) -> Iterator[Watched[Any]]:
@@ -92,21 +93,26 @@ def main(argv: Sequence[str]) -> int:
     if options.show_config:
         print(show(conf), end="")
         return 0
+    if options.config is None:
+        insist_on_some([str(MeshdConf.FILE)], conf.origins["broker.key"], conf.broker.key)
+    log = Log("meshd", conf.log.level, conf.log.format)
     files = Files(conf)
-    key = prepared(conf, files)
+    key = prepared(conf, files, log)
     if options.test:
+        for text in conf.broker.listen:
+            resolved(*listening(text))
         print("meshd: configuration, keys and permissions are good")
         return 0
     set_limits()
     service = conf.auth.pam_service
     hands = spawner.start(partial(pam.answer, service)) if service else None
-    trio.run(serve, conf, key, files, hands)
+    trio.run(serve, conf, key, files, hands, log)
     return 0
 
 
-def prepared(conf: MeshdConf, files: Files) -> KeyPair:
+def prepared(conf: MeshdConf, files: Files, log: Log) -> KeyPair:
     """Everything that can be wrong before the broker listens, found out: the key, the files, PAM. Raises
-    CwError.
+    CwError; what may be wrong is logged.
     """
     if not conf.auth.pam_service and conf.auth.trusted is None:
         raise NobodyCanAsk
@@ -114,6 +120,8 @@ def prepared(conf: MeshdConf, files: Files) -> KeyPair:
     files.read()
     if conf.auth.pam_service:
         pam.require(conf.auth.pam_service)
+        if doubt := pam.doubt():
+            log.warning(doubt)
     Audit(conf.audit.file).close()
     return KeyPair(key.secret, key.public)
 
@@ -127,9 +135,8 @@ def set_limits() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spawner | None) -> None:
+async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spawner | None, log: Log) -> None:
     """The broker's life, from listening to the end of the drain."""
-    log = Log("meshd", conf.log.level, conf.log.format)
     audit = Audit(conf.audit.file)
     groups = Groups(conf.auth.groups_ttl, trio.current_time)
 

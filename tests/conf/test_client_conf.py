@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from conf import client
+from conf.document import NoConfiguration
 from conf.kinds import ConfError
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +118,20 @@ def test_a_home_that_cannot_be_looked_into_is_one_line(
         ConfError, match=rf"\Acannot read {tmp_path}/loop/.clockwork/cw.toml: Too many levels"
     ):
         client.load()
+
+
+def test_no_configuration_at_all_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(NoConfiguration) as caught:
+        client.insist_on_file(client.load())
+    assert str(caught.value) == (
+        f"no configuration: looked for {tmp_path}/etc/cw.toml and ~/.clockwork/cw.toml "
+        "(-c FILE takes another, cw init DIR makes a site)"
+    )
+
+
+@pytest.mark.parametrize("there", ["etc/cw.toml", "home/.clockwork/cw.toml", "etc/broker.key.pub", "--set"])
+def test_any_of_these_is_a_configuration(there: str, tmp_path: Path) -> None:
+    key = "ab" * 32
+    if there != "--set":
+        (tmp_path / there).write_text("")
+    client.insist_on_file(client.load(overrides=[f'mesh.broker_key="{key}"'] if there == "--set" else []))

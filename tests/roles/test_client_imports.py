@@ -27,7 +27,7 @@ print(json.dumps([status, imported]), file=sys.stderr)
 OURS = {
     *("cw", "errors"),
     *("auth", "auth.keys", "auth.signing"),
-    *("conf", "conf.addresses", "conf.client", "conf.document", "conf.kinds", "conf.version"),
+    *("conf", "conf.addresses", "conf.client", "conf.document", "conf.guarded", "conf.kinds", "conf.version"),
     *("mesh", "mesh.acl", "mesh.command", "mesh.facts", "mesh.hearing", "mesh.messages", "mesh.printing"),
     *("mesh.session", "mesh.vocabulary", "mesh.words"),
     *("net", "net.channel"),
