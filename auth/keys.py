@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from conf.kinds import brief
 from errors import CwError
 
 SIGNING = "signing"
@@ -68,9 +69,13 @@ def is_public(text: str) -> bool:
 
 def read_secret(path: Path, kind: str) -> KeyFile:
     """A key pair of that kind from its private file. Raises KeyFileError, also if others may read it."""
-    key, secret = _parsed(path, _read(path, private=True))
+    text, mode = _read(path)
+    key, secret = _parsed(path, text)
     if secret is None:
-        raise KeyFileError(f"{path}: expected a private key, got only its public half")
+        private = f" ({path.with_suffix('')}?)" if path.suffix == ".pub" else ""
+        raise KeyFileError(f"{path}: expected a private key{private}, got only its public half")
+    if mode & 0o077:
+        raise KeyFileError(f"{path}: others can read this private key (mode {mode:04o}): chmod 600 {path}")
     _insist(path, kind, key.kind)
     if public_of(kind, secret) != key.public:
         raise KeyFileError(f"{path}: the two halves are not of the same key")
@@ -79,7 +84,7 @@ def read_secret(path: Path, kind: str) -> KeyFile:
 
 def read_public(path: Path) -> PublicKey:
     """The public half from a `.pub` file. Raises KeyFileError, also if a private half is in it."""
-    key, secret = _parsed(path, _read(path, private=False))
+    key, secret = _parsed(path, _read(path)[0])
     if secret is not None:
         raise KeyFileError(f"{path}: expected the public half of a key ({path}.pub?), got a private key")
     return key
@@ -132,30 +137,25 @@ def _insist(path: Path, wanted: str, kind: str) -> None:
         raise KeyFileError(f"{path}: expected {HOLDERS[wanted]}, got {HOLDERS[kind]}")
 
 
-def _read(path: Path, private: bool) -> str:
+def _read(path: Path) -> tuple[str, int]:
+    """The file's text, and who may do what with it (the permission bits)."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            _insist_on_mode(path, os.fstat(descriptor).st_mode, private)
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise KeyFileError(f"{path}: expected a key file, got something that is no regular file")
             raw = os.read(descriptor, MAX_FILE + 1)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise KeyFileError(f"cannot read the key {path}: {error.strerror}") from error
+        raise KeyFileError(f"cannot read the key {brief(path)}: {error.strerror}") from error
     if len(raw) > MAX_FILE:
         raise KeyFileError(f"{path}: expected a key file, got more than {MAX_FILE} bytes")
     try:
-        return raw.decode()
+        return raw.decode(), stat.S_IMODE(mode)
     except UnicodeDecodeError as error:
         raise KeyFileError(f"{path}: expected a key file, got other bytes") from error
-
-
-def _insist_on_mode(path: Path, mode: int, private: bool) -> None:
-    if not stat.S_ISREG(mode):
-        raise KeyFileError(f"{path}: expected a key file, got something that is no regular file")
-    if private and mode & 0o077:
-        mode = stat.S_IMODE(mode)
-        raise KeyFileError(f"{path}: others can read this private key (mode {mode:04o}): chmod 600 {path}")
 
 
 def _parsed(path: Path, text: str) -> tuple[PublicKey, bytes | None]:
@@ -180,7 +180,7 @@ def _create(path: Path, text: str, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
     except OSError as error:
-        raise KeyFileError(f"cannot make {path}: {error.strerror}") from error
+        raise KeyFileError(f"cannot make {brief(path)}: {error.strerror}") from error
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:
             os.fchmod(descriptor, mode)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auth.keys import is_name, is_public
+from conf.kinds import brief
 from errors import CwError
 
 MAX_FILE = 16 << 20
@@ -82,16 +83,17 @@ def added(text: str, where: str, entries: Sequence[Entry]) -> tuple[str, list[st
 
 def revoked(text: str, where: str, entries: Sequence[Entry]) -> tuple[str, list[str]]:
     """The text without the lines of the entries, and a sentence for each; lines of comment stay."""
-    parse(text, where)
+    trust = parse(text, where)
     lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     sentences = []
     for entry in entries:
-        left = [line for line in lines if not _names(entry, _entry(line.removesuffix("\n"), where))]
-        others = [other for line in left if (other := _entry(line.removesuffix("\n"), where)) is not None]
-        names = ", ".join(other.name or "" for other in others if other.public == entry.public)
-        done = f"revoked: {entry}" if len(left) < len(lines) else f"not listed: {entry}"
-        sentences.append(f"{done} (still trusted as {names})" if names else done)
-        lines = left
+        lines = [line for line in lines if not _names(entry, _entry(line.removesuffix("\n"), where))]
+        left = parse("".join(lines), where)
+        still = left.names_of(entry.public)
+        gone = [name for name in trust.names_of(entry.public) if name not in still]
+        done = f"revoked: {entry.public} {', '.join(gone)}" if gone else f"not listed: {entry}"
+        sentences.append(f"{done} (still trusted as {', '.join(still)})" if still else done)
+        trust = left
     return "".join(lines), sentences
 
 
@@ -99,17 +101,18 @@ def update(path: Path, change: Callable[[str, str], tuple[str, list[str]]], crea
     """Edit a database atomically: others see the old file or the new one, and two edits at once both count.
 
     `change(text, name of the file)` gives the new text and sentences, which are returned. A link stays a
-    link, owner and mode stay. Raises TrustError; a file that is not there is made only if `create`.
+    link, owner and mode stay. Raises TrustError; a file that is not there is made only if `create`, and the
+    first sentence says so.
     """
     target = Path(os.path.realpath(path))
     try:
         directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise TrustError(f"cannot open the directory of {path}: {error.strerror}") from error
+        raise TrustError(f"cannot open the directory of {brief(path)}: {error.strerror}") from error
     try:
         return _update_locked(directory, path, target, change, create)
     except OSError as error:
-        raise TrustError(f"cannot edit {path}: {error.strerror}") from error
+        raise TrustError(f"cannot edit {brief(path)}: {error.strerror}") from error
     finally:
         os.close(directory)
 
@@ -142,7 +145,7 @@ def _update_locked(
         os.unlink(temporary)
         raise
     os.fsync(directory)
-    return sentences
+    return sentences if status else [f"made {path}", *sentences]
 
 
 def _text(path: Path, target: Path, create: bool) -> tuple[str, os.stat_result | None]:

@@ -10,6 +10,9 @@ from typing import NoReturn
 from conf.version import VERSION
 from errors import CwError
 
+LONGEST = 200
+"""Characters of a complaint of argparse at most: it quotes what it was given."""
+
 
 class UsageError(CwError):
     """The command line makes no sense."""
@@ -35,7 +38,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls when it understands no more."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        shown = message if len(message) <= LONGEST else message[: LONGEST - 4] + " ..."
+        raise UsageError(f"{shown} (see {self.prog} --help)")
 
 
 def of_daemon(name: str, summary: str, examples: str, file: Path) -> Parser:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from conf.kinds import brief
 from conf.version import VERSION
 from errors import CwError
 from roles.arguments import Parser, UsageError
@@ -139,7 +140,9 @@ def _read(name: str) -> bytes:
             with Path(name).open("rb") as file:
                 content = file.read(SOURCE_LIMIT + 1)
     except OSError as error:
-        raise UnusableFile(f"{name}: {error.strerror} (expected: a Pendulum source or image)") from error
+        raise UnusableFile(
+            f"{brief(name)}: {error.strerror} (expected: a Pendulum source or image)"
+        ) from error
     limit = IMAGE_LIMIT if content.startswith(MAGIC) else SOURCE_LIMIT
     if len(content) > limit:
         raise UnusableFile(f"{name}: too large (expected: at most {limit} bytes)")

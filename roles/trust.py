@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ EXAMPLES = """\
   cw trust -d /etc/clockwork/agents web01.pub            accept the agent of that key
   cw trust -d /etc/clockwork/trusted alice.pub bob.pub   accept users
   cw trust -d agents 5f3a…=web02.example.com             a key (64 hex digits) and its name
-  cw trust -d trusted --revoke alice.pub                 under every name that it has
+  cw trust -d trusted --revoke alice.pub 5f3a…           under every name that they have
 """
 
 
@@ -25,7 +26,10 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--revoke", action="store_true", help="trust them no longer")
     parser.add_argument(
-        "keys", nargs="+", metavar="KEY.pub|HEX=NAME", help="a key and the name it is good for"
+        "keys",
+        nargs="+",
+        metavar="KEY.pub|HEX=NAME",
+        help="a key and the name it is good for; with --revoke, HEX alone is every name",
     )
     options = parser.parse_args(argv)
     entries = [_entry(word, options.revoke) for word in options.keys]
@@ -43,7 +47,10 @@ def _entry(word: str, revoke: bool) -> Entry:
         if not is_name(name):
             raise UsageError(f"expected HEX=NAME, a name without white space or #, got {name[:80]!r}")
         return Entry(public.lower(), name)
-    if equals and not Path(word).exists():
-        raise UsageError(f"expected KEY.pub, or HEX=NAME with 64 hex digits, got {word[:160]!r}")
+    if revoke and is_public(word):
+        return Entry(word.lower(), None)
+    if not (word.endswith(".pub") or "/" in word or os.path.exists(word)):
+        forms = "KEY.pub, HEX or HEX=NAME" if revoke else "KEY.pub or HEX=NAME"
+        raise UsageError(f"expected {forms}, with 64 hex digits, got {word[:160]!r}")
     key = read_public(Path(word))
     return Entry(key.public.hex(), None if revoke else key.name)

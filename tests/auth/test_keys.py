@@ -120,9 +120,20 @@ def test_halves_are_not_taken_for_each_other(tmp_path: Path) -> None:
     write_pair(path, SIGNING, "alice", SEED)
     with pytest.raises(KeyFileError, match="expected the public half of a key"):
         read_public(path)
-    public_path(path).chmod(0o600)
-    with pytest.raises(KeyFileError, match="expected a private key, got only its public half"):
-        read_secret(public_path(path), SIGNING)
+    for mode in (0o600, 0o644):  # what it is comes before who may read it
+        public_path(path).chmod(mode)
+        with pytest.raises(KeyFileError) as caught:
+            read_secret(public_path(path), SIGNING)
+        assert str(caught.value) == (
+            f"{path}.pub: expected a private key ({path}?), got only its public half"
+        )
+
+
+def test_what_is_no_key_file_need_not_be_private(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_text("milk\n")
+    with pytest.raises(KeyFileError, match=f"{path}:1: expected %signing v1 or %encryption v1"):
+        read_secret(path, SIGNING)
 
 
 GOOD = f"%signing v1\nid alice\npub {public_of(SIGNING, SEED).hex()}\nsec {SEED.hex()}\n"
@@ -202,3 +213,9 @@ def test_the_text_of_a_key_does_not_show_its_secret(tmp_path: Path) -> None:
     key = write_pair(tmp_path / "my.key", SIGNING, "alice", SEED)
     assert SEED.hex() not in f"{key!r} {key}"
     assert repr(SEED) not in f"{key!r} {key}"
+
+
+def test_a_huge_name_is_cut(tmp_path: Path) -> None:
+    for use in (read_public, lambda path: write_pair(path, SIGNING, "alice", bytes(32))):
+        with pytest.raises(KeyFileError, match=r" x{196} \.\.\.: File name too long\Z"):
+            use(Path("x" * 5000))
