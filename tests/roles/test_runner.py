@@ -198,7 +198,7 @@ async def test_what_runs_delays_neither_the_loop_nor_another_command(reading: st
             other = Place(here.runner, here.spawner)
             assert (await other.run(verb(*words))).status == 0
         for _ in range(100):
-            await trio.sleep(0.0001)
+            await trio.lowlevel.checkpoint()
         here.stop.ask()  # only now: so all of the above was done while it ran
 
 
