@@ -218,9 +218,9 @@ REFUSALS: dict[str, type[CwError]] = {
     "invalid": Refused,
     "untrusted": Refused,
     "version": Refused,
+    "failed": Refused,
     "busy": Unserved,
     "closing": Unserved,
-    "failed": Unserved,
 }
 """What each code of a broker's ERROR means to the client; any other code is a failure of the broker."""
 

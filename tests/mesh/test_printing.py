@@ -205,9 +205,17 @@ def test_every_outcome_is_counted_once() -> None:
     [
         *(
             (code, 3)
-            for code in ("authentication", "denied", "unrecognised", "invalid", "untrusted", "version")
+            for code in (
+                "authentication",
+                "denied",
+                "unrecognised",
+                "invalid",
+                "untrusted",
+                "version",
+                "failed",
+            )
         ),
-        *((code, 4) for code in ("busy", "closing", "failed", "unheard of")),
+        *((code, 4) for code in ("busy", "closing", "unheard of")),
     ],
 )
 def test_what_a_refusal_means(code: str, status: int) -> None:

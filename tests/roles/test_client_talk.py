@@ -202,6 +202,7 @@ REFUSALS = [
     ("authentication", "unknown key", 3, "authentication failed"),
     ("denied", "alice may not ping", 3, "alice may not ping"),
     ("unrecognised", "unrecognised command: ping", 3, "unrecognised command: ping"),
+    ("failed", "the broker cannot write its audit log", 3, "the broker cannot write its audit log"),
     ("busy", "too many requests", 4, "too many requests"),
 ]
 
