@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from errors import CwError
 
-LONGEST_WAIT = 7 * 86_400.0
-"""Seconds: nobody waits longer."""
+SHORTEST_WAIT, LONGEST_WAIT = 0.001, 7 * 86_400.0
+"""Seconds that a user may ask to be waited for."""
 
 
 class UsageError(CwError):
@@ -40,9 +40,15 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 0.001 <= seconds <= LONGEST_WAIT:
-        raise ValueError(f"a number of seconds, at most {LONGEST_WAIT:g}")
+    if not SHORTEST_WAIT <= seconds <= LONGEST_WAIT:
+        raise ValueError(f"a number of seconds from {SHORTEST_WAIT:g} to {LONGEST_WAIT:g}")
     return seconds
+
+
+def _in_form(asked: Asked, form: str) -> Asked:
+    if asked.form not in ("line", form):
+        raise UsageError("--json and --jsonl exclude each other")
+    return asked._replace(form=form)
 
 
 class Option(NamedTuple):
@@ -92,11 +98,11 @@ OPTIONS: tuple[Option, ...] = (
         lambda asked, value: asked._replace(set=(*asked.set, value)),
         "override one key of the configuration",
     ),
-    Option(("--json",), "", lambda asked, _: asked._replace(form="json"), "print one array of objects"),
+    Option(("--json",), "", lambda asked, _: _in_form(asked, "json"), "print one array of objects"),
     Option(
         ("--jsonl",),
         "",
-        lambda asked, _: asked._replace(form="jsonl"),
+        lambda asked, _: _in_form(asked, "jsonl"),
         "print an object a line, as answers arrive",
     ),
     Option(

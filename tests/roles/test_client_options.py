@@ -17,7 +17,7 @@ LINES: list[tuple[str, Asked]] = [
     ("-c site/cw.toml ping", Asked(words=("ping",), config="site/cw.toml")),
     ("ping --set mesh.timeout=3 --set a.b=4", Asked(words=("ping",), set=("mesh.timeout=3", "a.b=4"))),
     ("ping --json", Asked(words=("ping",), form="json")),
-    ("ping --json --jsonl", Asked(words=("ping",), form="jsonl")),
+    ("ping --jsonl --jsonl", Asked(words=("ping",), form="jsonl")),
     ("ping -nqv --optouts", Asked(words=("ping",), noop=True, quiet=True, verbose=True, optouts=True)),
     ("ping -qt5", Asked(words=("ping",), quiet=True, timeout=5.0)),
     ("show fact -- -q --json -- x", Asked(words=("show", "fact", "-q", "--json", "--", "x"))),
@@ -47,8 +47,10 @@ REFUSED = [
     ("ping --set", "--set needs its SECTION.KEY=VALUE"),
     ("ping --json=yes", "--json takes no value"),
     ("ping --json=", "--json takes no value"),
+    ("ping --json --jsonl", "--json and --jsonl exclude each other"),
+    ("--jsonl ping --json", "--json and --jsonl exclude each other"),
     *(
-        (f"ping -t {value}", f"-t: expected a number of seconds, at most 604800, got {value!r}")
+        (f"ping -t {value}", f"-t: expected a number of seconds from 0.001 to 604800, got {value!r}")
         for value in ("0", "-1", "x", "nan", "inf", "1e9")
     ),
 ]
