@@ -130,7 +130,9 @@ def _rule(line: str) -> Rule | None:
     if verdict is None:
         raise AclError(f"expected allow or deny, got: {shown(found[0].word)}")
     if found[3:] not in ([], [_FINAL]):
-        raise AclError(f"expected final or the end of the line, got: {shown(found[3].word)}")
+        bare = not found[2].quoted and found[2] not in (_ALL, _ANY)
+        hint = " (a pattern of several words stands in quotes)" if bare else ""
+        raise AclError(f"expected final or the end of the line, got: {shown(found[3].word)}{hint}")
     who, name = _subject(found[1])
     words, more = _pattern(found[2])
     return Rule(verdict, who, name, words, more, found[3:] == [_FINAL])

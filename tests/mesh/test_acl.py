@@ -86,6 +86,11 @@ WHOM = "expected USER, %GROUP or ALL, got: "
         ('allow joe "ping" last', "expected final or the end of the line, got: last"),
         ('allow joe "ping" "final"', "expected final or the end of the line, got: final"),
         ('allow joe "ping" Final', "expected final or the end of the line, got: Final"),
+        ("allow joe ALL last", "expected final or the end of the line, got: last"),
+        (
+            "allow joe show acls",
+            "expected final or the end of the line, got: acls (a pattern of several words stands in quotes)",
+        ),
         ("allow joe ping", 'expected "PATTERN" in quotes, or ALL, got: ping'),
         ("allow joe all", 'expected "PATTERN" in quotes, or ALL, got: all'),
         ("allow joe show final", 'expected "PATTERN" in quotes, or ALL, got: show'),
