@@ -88,10 +88,13 @@ class Hearing:
         return None
 
     def give_up(self) -> list[Answer]:
-        """End without the broker: whoever opted in and has not answered is silent."""
+        """End without the broker: whoever has not answered is silent, those that opted in by name."""
         nodes = [identity for identity, sessions in self._running.items() for _ in range(sessions)]
         self._running.clear()
-        return [self._count(Answer(node.uuid, node.fqdn, SILENT)) for node in nodes]
+        answers = [self._count(Answer(node.uuid, node.fqdn, SILENT)) for node in nodes]
+        unnamed = max(0, (self.sessions or 0) - self.tally.closed)
+        self.tally = self.tally._replace(silent=self.tally.silent + unnamed)
+        return answers
 
     def _node(self, raw: bytes) -> Answer | None:
         _, kind, identity, message = decode_report(raw)

@@ -159,7 +159,7 @@ def test_ctrl_c_ends_the_waiting_for_a_node_that_hangs(site: Site) -> None:
         asking.wait_for_output(r"^web01\.example\.com 0 pong$")
         asking.signal(signal.SIGINT)
         ended = asking.finished()
-    assert ended == (130, "web01.example.com 0 pong\n", "1 answered: 1 ok\n")
+    assert ended == (130, "web01.example.com 0 pong\n", "1 answered: 1 ok; 1 silent\n")
     assert site.ask("ping", "-w", "sys.fqdn=web01.example.com").output == "web01.example.com 0 pong\n"
 
 

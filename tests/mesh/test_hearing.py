@@ -120,8 +120,27 @@ def test_giving_up_names_those_who_opted_in_and_said_no_more() -> None:
         hearing.hear(about(number, Optin()))
     hearing.hear(about(2, Result(0, b"", b"", False, 0)))
     assert hearing.give_up() == [Answer(node(n).uuid, node(n).fqdn, "silent") for n in (1, 3)]
-    assert hearing.tally == Tally(ok=1, silent=2, took_part=True)
+    assert hearing.tally == Tally(ok=1, silent=3, took_part=True)
     assert hearing.give_up() == []
+    assert hearing.tally.closed == 4
+
+
+def test_giving_up_counts_those_who_said_nothing_at_all() -> None:
+    hearing = accepted(3)
+    hearing.hear(about(1, Denied()))
+    assert hearing.give_up() == []
+    assert hearing.tally == Tally(denied=1, silent=2)
+    unheard = Hearing()
+    assert unheard.give_up() == []
+    assert unheard.tally == Tally()
+
+
+def test_giving_up_on_a_broker_that_cannot_count() -> None:
+    hearing = accepted(1)
+    hearing.hear(about(1, Lost()))
+    hearing.hear(about(2, Lost()))
+    assert hearing.give_up() == []
+    assert hearing.tally == Tally(lost=2)
 
 
 def test_two_sessions_of_one_name_are_two() -> None:
