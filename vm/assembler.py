@@ -49,7 +49,8 @@ def assemble(
     parser = _Parser(find, warn)
     parser.file(Source(name, source, None), "MAIN")
     if "main" not in parser.functions:
-        raise AssemblyError(f"{name}: no function main (expected: fn main)")
+        hint = "; a module is for #include" if parser.functions else ""
+        raise AssemblyError(f"{name}: no function main (expected: fn main{hint})")
     return image_of(parser.items, parser.functions, annotate)
 
 

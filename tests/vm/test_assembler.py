@@ -120,7 +120,7 @@ def test_acl_takes_the_rest_of_its_line(line: str, rule: bytes) -> None:
 
 ERRORS = [
     ("", "x.pn: no function main (expected: fn main)"),
-    ("fn other ret", "x.pn: no function main (expected: fn main)"),
+    ("fn other ret", "x.pn: no function main (expected: fn main; a module is for #include)"),
     ("noop", "x.pn:1: 'noop' is in no function (expected: fn NAME before it)"),
     ("acl allow ALL ALL", "x.pn:1: 'allow ALL ALL' is in no function (expected: fn NAME before it)"),
     ("here:", "x.pn:1: 'here' is in no function (expected: fn NAME before it)"),
