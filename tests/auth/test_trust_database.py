@@ -61,12 +61,12 @@ def test_revoking_takes_the_lines_and_says_what_is_left() -> None:
     assert text == f"# users\n\n{A} admin\n"
     assert sentences == [
         f"revoked: {A} alice (still trusted as admin)",
-        f"revoked: {B}",
+        f"revoked: {B} bob",
         f"not listed: {C}",
     ]
     assert revoked(TEXT, "db", [Entry(A, None)]) == (
         f"# users\n\n  {B.upper()}   bob  # on holiday\n",
-        [f"revoked: {A}"],
+        [f"revoked: {A} alice, admin"],
     )
 
 
@@ -144,7 +144,8 @@ def test_a_failed_update_leaves_the_file_alone(tmp_path: Path) -> None:
 def test_a_database_is_made_only_where_one_is_wanted(tmp_path: Path) -> None:
     with pytest.raises(TrustError, match=r"cannot edit .*/db: No such file or directory"):
         update(tmp_path / "db", add_bob, create=False)
-    update(tmp_path / "db", add_bob, create=True)
+    made = update(tmp_path / "db", add_bob, create=True)
+    assert made == [f"made {tmp_path}/db", f"trusted: {B} bob"]
     assert (tmp_path / "db").read_text() == f"{B} bob\n"
     assert stat.S_IMODE((tmp_path / "db").stat().st_mode) == 0o644
     with pytest.raises(TrustError, match="cannot open the directory"):
