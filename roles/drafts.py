@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from auth.keys import public_of, public_path, write_pair
+from conf.kinds import brief
 from errors import CwError
 
 
@@ -47,22 +48,25 @@ class Drafts:
         """Make everything, then do what depends on it. Raises DraftError, or what `then` raises."""
         there = [path.name for paths, _ in self._steps for path in paths if os.path.lexists(path)]
         if there:
-            raise DraftError(f"nothing made in {self._directory}: {', '.join(there)} would be overwritten")
+            raise DraftError(
+                f"nothing made in {brief(self._directory)}: {', '.join(there)} would be overwritten"
+            )
         made: list[Path] = []
+        making = self._directory
         try:
             if not self._directory.is_dir():
-                self._directory.mkdir(parents=True)
+                self._directory.mkdir(0o755, parents=True)
                 made.append(self._directory)
             for paths, make in self._steps:
+                making = paths[0] if paths else making
                 make()
                 made.extend(paths)
             then()
         except BaseException as error:
             _remove(made)
             if isinstance(error, OSError):
-                raise DraftError(
-                    f"cannot make {error.filename}: {error.strerror}; nothing is left"
-                ) from error
+                where = brief(error.filename or making)  # what is written through a descriptor has no name
+                raise DraftError(f"cannot make {where}: {error.strerror}; nothing is left") from error
             raise
 
 

@@ -37,8 +37,8 @@ LISTEN = "127.0.0.1:2315"
 PAM_SERVICE = "clockwork"
 WILDCARDS = {ANY: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 """Hosts to listen on that are every interface, and how this host itself connects to them."""
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
+_LOOPBACK = re.compile(r"localhost|::1|127(\.[0-9]{1,3}){3}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,254}\Z")
 _TAKEN = frozenset({"ALL", "agent", "broker"})
 """What no user of a new site can be called: a word of the access rules, and the names of its other keys."""
@@ -78,13 +78,14 @@ def _site(options: Namespace) -> list[str]:
     dial = str(Address(WILDCARDS.get(listen.host, listen.host), listen.port))
     name = host_fqdn()
     service = PAM_SERVICE if service_exists(PAM_SERVICE) else ""
+    installed = _is_usual_place(directory)
     meshd = {
         "broker.listen": [str(listen)],
         "broker.key": "broker.key",
         "auth.pam_service": service,
         "auth.trusted": "trusted",
         "auth.agents": "agents",
-        "audit.file": "meshd.audit",
+        **({} if installed else {"audit.file": "meshd.audit"}),
     }
     mesh = {
         "mesh.broker": dial,
@@ -95,7 +96,7 @@ def _site(options: Namespace) -> list[str]:
 
     drafts = Drafts(directory)
     drafts.text("meshd.toml", sample(MeshdConf.TITLE, keys_of(MeshdConf), meshd))
-    drafts.text("cogd.toml", _cogd_toml(name, dial, "broker.key.pub"))
+    drafts.text("cogd.toml", _cogd_toml(name, dial, "broker.key.pub", installed))
     drafts.text("cw.toml", sample(client.TITLE, client.KEYS, mesh))
     drafts.key("broker.key", ENCRYPTION, name, secrets.token_bytes(32))
     agent = drafts.key("agent.key", ENCRYPTION, name, secrets.token_bytes(32))
@@ -104,7 +105,8 @@ def _site(options: Namespace) -> list[str]:
     drafts.text("agents", f"# Keys of agents: HEX FQDN (cw trust edits this)\n{agent.hex()} {name}\n")
     drafts.text("acl", f"# Access rules: allow|deny USER|%GROUP|ALL PATTERN|ALL [final]\nallow {user} ALL\n")
     drafts.directory("gatherers", 0o755)
-    drafts.directory("state", 0o700)
+    if not installed:
+        drafts.directory("state", 0o700)
     drafts.write()
     return [
         f"made {directory}: a broker, the agent {name} and the key of {user}",
@@ -117,9 +119,13 @@ def _site(options: Namespace) -> list[str]:
 
 
 def _remarks(listen: Address, user: str, service: str) -> list[str]:
-    alone = ", for this host alone (--listen '*:2315' is for all)" if listen.host in LOOPBACK else ""
+    alone = (
+        f", for this host alone (--listen '{ANY}:{listen.port}' is for all)" if _is_loopback(listen) else ""
+    )
     remarks = [f"the broker will listen on {listen}{alone}"]
-    if not service:
+    if service:
+        remarks.append(f"passwords are on, checked by PAM as /etc/pam.d/{service} says (auth.pam_service)")
+    else:
         remarks.append(f"users need keys: passwords are off, for there is no /etc/pam.d/{PAM_SERVICE}")
     if _number_of(user) is None:
         remarks.append(f"this host does not know the user {user}: until it does, the broker will refuse them")
@@ -140,11 +146,12 @@ def _agent(options: Namespace) -> list[str]:
     if agents is None:
         raise InitError(f"{options.site / 'meshd.toml'}: auth.agents: expected a trust database, got none")
     broker_key = read_public(public_path(meshd.broker.key)).public.hex()
-    listen = listening(meshd.broker.listen[0])
+    doors = [listening(text) for text in meshd.broker.listen]
+    listen = next((door for door in doors if not _is_loopback(door)), doors[0])
     dial = str(Address(host_fqdn() if listen.host in WILDCARDS else listen.host, listen.port))
 
     drafts = Drafts(directory)
-    drafts.text("cogd.toml", _cogd_toml(name, dial, broker_key))
+    drafts.text("cogd.toml", _cogd_toml(name, dial, broker_key, _is_usual_place(directory)))
     public = drafts.key("agent.key", ENCRYPTION, name, secrets.token_bytes(32)).hex()
     drafts.text("acl", _read(options.site / "acl"))
 
@@ -157,23 +164,40 @@ def _agent(options: Namespace) -> list[str]:
     drafts.write(then=lambda: update(agents, trust, create=True))
     return [
         f"made {directory}: the agent {name}, which {agents} now trusts",
+        *_reach(listen, options.site / "meshd.toml"),
         f"it will connect to {dial}; take {directory} to its node, and run there:",
         _command("cogd", directory / "cogd.toml"),
     ]
 
 
-def _cogd_toml(name: str, broker: str, broker_key: str) -> str:
-    given = {
+def _reach(listen: Address, conf: Path) -> list[str]:
+    if not _is_loopback(listen):
+        return []
+    return [f"nodes elsewhere cannot reach the broker, which listens on {listen} (broker.listen in {conf})"]
+
+
+def _cogd_toml(name: str, broker: str, broker_key: str, installed: bool) -> str:
+    given: dict[str, object] = {
         "agent.brokers": [broker],
         "agent.broker_key": broker_key,
         "agent.key": "agent.key",
-        "agent.state_dir": "state",
         "agent.fqdn": name,
         "acl.file": "acl",
-        "audit.file": "cogd.audit",
         "facts.gatherers": "gatherers",
+        **({} if installed else {"agent.state_dir": "state", "audit.file": "cogd.audit"}),
     }
     return sample(CogdConf.TITLE, keys_of(CogdConf), given)
+
+
+def _is_usual_place(directory: Path) -> bool:
+    """Whether daemons look here by themselves; to them it may be read-only (conf/systemd/), so that they must
+    write elsewhere, where they do by default.
+    """
+    return os.path.realpath(directory) == os.path.realpath(MeshdConf.FILE.parent)
+
+
+def _is_loopback(address: Address) -> bool:
+    return _LOOPBACK.fullmatch(address.host) is not None
 
 
 def _listen_address(text: str) -> Address:

@@ -53,3 +53,20 @@ def test_a_unit_runs_its_daemon(role: str) -> None:
     assert unit["Service"]["ExecStart"] == f"/usr/local/bin/cw {role}"
     assert unit["Service"]["Type"] == "notify"
     assert unit["Install"]["WantedBy"] == "multi-user.target"
+
+
+WRITTEN = {
+    "LogsDirectory": ("/var/log", (MeshdConf().audit.file, CogdConf().audit.file)),
+    "StateDirectory": ("/var/lib", (CogdConf().agent.state_dir / "uuid",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "setting"), [("meshd", "LogsDirectory"), *(("cogd", name) for name in WRITTEN)]
+)
+def test_a_unit_gives_its_daemon_the_directories_that_it_writes_to(role: str, setting: str) -> None:
+    """Beyond these a fenced unit may find everything read-only, /etc first of all."""
+    top, files = WRITTEN[setting]
+    lines = (SAMPLES / "systemd" / f"{role}.service").read_text().splitlines()
+    assert f"{setting}=clockwork" in lines
+    assert {str(file.parent) for file in files if file is not None} == {f"{top}/clockwork"}

@@ -1,3 +1,4 @@
+import errno
 import os
 import pwd
 import stat
@@ -284,3 +285,84 @@ def test_a_site_without_a_database_of_agents_takes_none(site: Path, tmp_path: Pa
     (site / "meshd.toml").write_text(text)
     with pytest.raises(InitError, match=r"meshd.toml: auth.agents: expected a trust database"):
         main(["--agent", "web01", str(tmp_path / "node"), "--site", str(site)])
+
+
+@pytest.fixture
+def usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory where daemons look for their configuration."""
+    monkeypatch.setattr(MeshdConf, "FILE", tmp_path / "etc/meshd.toml")
+    return tmp_path / "etc"
+
+
+def test_in_the_usual_place_daemons_write_where_they_do_by_default(usual: Path, tmp_path: Path) -> None:
+    usual.mkdir()
+    main([str(usual / ".." / "etc")])
+    assert {path.name for path in usual.iterdir()} == FILES.keys() - {"state"}
+    meshd, cogd = load(MeshdConf, usual / "meshd.toml"), load(CogdConf, usual / "cogd.toml")
+    assert meshd.audit.file == Path("/var/log/clockwork/meshd.audit")
+    assert cogd.audit.file == Path("/var/log/clockwork/cogd.audit")
+    assert cogd.agent.state_dir == Path("/var/lib/clockwork")
+    main(["--agent", "web01", str(tmp_path / "web01"), "--site", str(usual)])
+    assert load(CogdConf, tmp_path / "web01/cogd.toml").agent.state_dir == tmp_path / "web01/state"
+
+
+def test_a_disk_that_is_full_is_one_line_with_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, mode: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fchmod", full)
+    with pytest.raises(DraftError) as caught:
+        main([str(tmp_path / "site")])
+    assert str(caught.value) == (
+        f"cannot make {tmp_path}/site/meshd.toml: No space left on device; nothing is left"
+    )
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_huge_name_is_cut(tmp_path: Path) -> None:
+    with pytest.raises(
+        DraftError, match=r"\Acannot make x{196} \.\.\.: File name too long; nothing is left\Z"
+    ):
+        main(["x" * 5000])
+
+
+@pytest.mark.parametrize(
+    ("listen", "remark"),
+    [
+        ("127.0.0.1:23151", "127.0.0.1:23151, for this host alone (--listen '*:23151' is for all)"),
+        ("127.9.8.7:1", "127.9.8.7:1, for this host alone (--listen '*:1' is for all)"),
+        ("[::1]:2315", "[::1]:2315, for this host alone (--listen '*:2315' is for all)"),
+        ("*:23151", "*:23151"),
+    ],
+)
+def test_who_can_reach_the_broker_is_said(
+    listen: str, remark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(tmp_path / "site"), "--listen", listen])
+    assert capsys.readouterr().out.splitlines()[1] == f"the broker will listen on {remark}"
+    main(["--agent", "web01", str(tmp_path / "web01"), "--site", str(tmp_path / "site")])
+    warned = (
+        f"nodes elsewhere cannot reach the broker, which listens on {listen} "
+        f"(broker.listen in {tmp_path}/site/meshd.toml)"
+    )
+    assert (warned in capsys.readouterr().out.splitlines()) == (listen[0] != "*")
+
+
+def test_an_agent_is_told_the_address_that_it_can_reach(site: Path, tmp_path: Path) -> None:
+    text = (site / "meshd.toml").read_text()
+    (site / "meshd.toml").write_text(text.replace('"127.0.0.1:2315"', '"127.0.0.1:2315", "192.0.2.7:2316"'))
+    main(["--agent", "web01", str(tmp_path / "node"), "--site", str(site)])
+    assert load(CogdConf, tmp_path / "node/cogd.toml").agent.brokers == ("192.0.2.7:2316",)
+
+
+def test_whether_passwords_are_on_is_said(
+    services: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(tmp_path / "without")])
+    assert "passwords are off, for there is no /etc/pam.d/clockwork" in capsys.readouterr().out
+    (services / "clockwork").write_text("auth required pam_deny.so\n")
+    main([str(tmp_path / "with")])
+    said = "passwords are on, checked by PAM as /etc/pam.d/clockwork says (auth.pam_service)"
+    assert said in capsys.readouterr().out.splitlines()
