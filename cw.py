@@ -71,7 +71,9 @@ def run(words: list[str]) -> int:
     """Do what the words say; the exit status. Raises what the role raises."""
     match words:
         case []:
-            raise UsageError("a command is missing (see cw --help)")
+            complain("a command is missing")
+            tell(usage())
+            return UsageError.status
         case ["--version", *_]:
             print(f"cw {VERSION}")
             return 0
@@ -96,9 +98,13 @@ def called_as(path: str) -> list[str]:
 
 def complain(sentence: str) -> None:
     """One line on standard error; nothing in it acts on the terminal or begins another line."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in sentence)
-    with suppress(OSError):  # nobody is left to complain to; the exit status still says it
-        print(f"cw: {shown}", file=sys.stderr, flush=True)
+    tell("cw: " + "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in sentence))
+
+
+def tell(text: str) -> None:
+    """The text on standard error; where that takes no more, the exit status still says it."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def settle() -> None:

@@ -139,7 +139,7 @@ def test_leaving_is_leaving(role: Role) -> None:
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        ([], "cw: a command is missing (see cw --help)\n"),
+        ([], f"cw: a command is missing\n{cw.usage()}\n"),
         (["sho", "version"], "cw: unknown command 'sho' (see cw --help)\n"),
         (["\x1b[2J\n"], "cw: unknown command '\\x1b[2J\\n' (see cw --help)\n"),
         (["a" * 100_000], f"cw: unknown command '{'a' * 40}' (see cw --help)\n"),
