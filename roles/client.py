@@ -19,7 +19,7 @@ from mesh.hearing import Hearing
 from mesh.messages import VERSION, Auth, Bye, Cancel, KeyAuth, MessageError, NoAuth, Pong, Request, encode
 from mesh.printing import FORMATS, Answer, error_lines, exit_status, harmless, summary
 from net.channel import Channel, Late, dial
-from roles.credentials import chosen_key, password, user_name
+from roles.credentials import chosen_key, method, password, user_name
 from roles.interrupts import INTERRUPTED, Interrupts
 from roles.options import Asked, UsageError, parse, usage
 
@@ -62,10 +62,15 @@ def main(argv: Sequence[str]) -> int:
         print(usage([verb.usage for verb in GRAMMAR]))
         return 0
     checked = check(asked)
+    if asked.verbose:
+        how = method(asked.key, checked.conf.key, checked.key)
+        _remark(f"cw: {harmless(os.fsencode(f'asking as {checked.request.user} with {how}'))}\n")
     if asked.noop:
         print(intention(checked))
         return 0
     request = checked.request._replace(auth=_proof(checked.key))
+    if asked.verbose and isinstance(request.auth, NoAuth):
+        _remark("cw: no password was given\n")
     _encoded(request)
     with dial(checked.conf.broker, checked.broker_key, request.timeout / 1000) as channel:
         if checked.key:

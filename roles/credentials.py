@@ -51,6 +51,15 @@ def chosen_key(asked: str | None, configured: Path | None) -> KeyFile | None:
     return None
 
 
+def method(asked: str | None, configured: Path | None, key: KeyFile | None) -> str:
+    """What the user is going to be known by, and why by that, in a few words."""
+    if key is not None:
+        return f"the key {asked or configured}"
+    if asked == NO_KEY:
+        return f"a password (-k{NO_KEY}: no key)"
+    return f"a password ({configured} is not there)" if configured else "a password (no key is configured)"
+
+
 def password() -> Auth:
     """The password, asked for on the terminal without echo, else the first line of standard input.
 

@@ -118,7 +118,7 @@ OPTIONS: tuple[Option, ...] = (
         ("-v", "--verbose"),
         "",
         lambda asked, _: asked._replace(verbose=True),
-        "show what nodes write to their error output, too",
+        "tell how the user is known, and what nodes write to their error output",
     ),
     Option(("-q", "--quiet"), "", lambda asked, _: asked._replace(quiet=True), "no summary"),
     Option(("-h", "--help"), "", lambda asked, _: asked._replace(wants="help"), "this text"),

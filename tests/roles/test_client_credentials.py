@@ -12,7 +12,7 @@ import pytest
 
 from auth.keys import ENCRYPTION, SIGNING, KeyFileError, write_pair
 from mesh.messages import NoAuth, PasswordAuth
-from roles.credentials import PasswordUnusable, chosen_key, password, user_name
+from roles.credentials import PasswordUnusable, chosen_key, method, password, user_name
 
 SEED = bytes(range(32))
 
@@ -59,6 +59,17 @@ def test_a_key_that_others_can_read_is_refused_not_passed_over(key_file: Path) -
     key_file.chmod(0o640)
     with pytest.raises(KeyFileError, match="others can read this private key"):
         chosen_key(None, key_file)
+
+
+def test_the_method_is_told_with_its_reason(key_file: Path, tmp_path: Path) -> None:
+    def told(asked: str | None, configured: Path | None) -> str:
+        return method(asked, configured, chosen_key(asked, configured))
+
+    none = tmp_path / "none"
+    assert told(str(key_file), none) == told(None, key_file) == f"the key {key_file}"
+    assert told("0", key_file) == "a password (-k0: no key)"
+    assert told(None, none) == f"a password ({none} is not there)"
+    assert told(None, None) == "a password (no key is configured)"
 
 
 def test_an_agent_s_key_does_not_sign(tmp_path: Path) -> None:

@@ -134,6 +134,24 @@ def test_without_a_key_the_password_is_sent(
     assert "s3cret" not in ended.output + ended.errors
 
 
+def test_the_method_is_told_where_that_is_wanted(
+    ask: Ask, key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    refuse = refusing("authentication", "")
+    assert f"cw: asking as alice with the key {key_file}\n" in ask(Heard(), "ping", "-v").errors
+    key_file.unlink()
+    assert ask(refuse, "ping") == (3, "", "cw: authentication failed\n")
+    ended = ask(refuse, "ping", "-v")
+    assert (ended.status, ended.output) == (3, "")
+    told = ended.errors.splitlines()
+    assert told[:2] == [
+        f"cw: asking as alice with a password ({key_file} is not there)",
+        "cw: no password was given",
+    ]
+    assert told[-1] == "cw: authentication failed"
+
+
 def test_nobody_is_there(ask: Ask) -> None:
     assert ask(answering(), "ping") == (6, "", "0 answered\n")
     assert ask(answering(), "ping", "--json") == (6, "[]\n", "0 answered\n")
