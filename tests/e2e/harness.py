@@ -20,6 +20,8 @@ from typing import IO, NamedTuple, Self
 PATIENCE = 60.0
 """Seconds after which something awaited has failed; far beyond what the busiest host needs."""
 
+NO_PASSWORDS = 'auth.pam_service=""'
+
 FLAGS = ("-ISB",)
 """What dist/cw's first line gives the interpreter."""
 
@@ -217,10 +219,13 @@ class Site:
         return finished
 
     def broker(self, *settings: str) -> Process:
-        """Start the broker, on a free port the first time and on the same later; returns once it listens."""
+        """Start the broker, on a free port the first time and on the same later; returns once it listens.
+
+        It takes no passwords unless `settings` say so, whatever services of PAM this host has.
+        """
         listen = f'broker.listen=["127.0.0.1:{self.port}"]'
         words = ["meshd", "-c", str(self.home / "meshd.toml")]
-        process = self.start("meshd", *words, *_set(listen, *settings))
+        process = self.start("meshd", *words, *_set(listen, NO_PASSWORDS, *settings))
         self.port = int(process.wait_for(r"^meshd: listening on 127\.0\.0\.1:(\d+)$")[1])
         return process
 

@@ -9,7 +9,7 @@ import pytest
 
 from auth.keys import KeyFile, read_secret, short
 from mesh.messages import Done, Error, KeyAuth, NoAuth, Ok, PasswordAuth, Request, Result
-from tests.e2e.harness import Process, Site
+from tests.e2e.harness import NO_PASSWORDS, Process, Site
 from tests.e2e.raw import Client, Heard, kinds, request, signed, user_key
 
 FAILED = Error("authentication", "authentication failed")
@@ -237,7 +237,7 @@ def test_a_key_that_others_can_read_is_not_used(mesh: Mesh) -> None:
 def test_a_broker_that_nobody_could_ask_refuses_to_start(site: Site) -> None:
     """With neither keys nor passwords."""
     words = ["meshd", "-c", str(site.home / "meshd.toml")]
-    none = ["--set", 'auth.trusted=""', "--set", 'auth.pam_service=""']
+    none = ["--set", 'auth.trusted=""', "--set", NO_PASSWORDS]
     refused = site.run(*words, *none, status=2)
     assert refused.errors.startswith("cw: No user could authenticate")
     assert refused.errors.count("\n") == 1

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Site
+from tests.e2e.harness import NO_PASSWORDS, Site
 
-HERE = ('broker.listen=["127.0.0.1:0"]', 'auth.pam_service=""')
+HERE = ('broker.listen=["127.0.0.1:0"]', NO_PASSWORDS)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,13 @@ def site(cw: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Itera
         (broken / "public.key").chmod(0o600)
         (broken / "state").mkdir()
         (broken / "state" / "uuid").write_text("not one\n")
+        for loose in ("loose.trust", "loose.acl", "loose.toml"):
+            (broken / loose).write_text("")
+            (broken / loose).chmod(0o666)
+        (broken / "world").mkdir()
+        (broken / "world").chmod(0o777)
+        (broken / "world" / "trust").write_text("")
+        (broken / "loop").symlink_to("loop")
         yield site
 
 
@@ -44,6 +51,18 @@ FILES = {
 }
 
 NOTHING = "No such file or directory$"
+
+
+def missing(key: str) -> str:
+    """What is said of the file that a key names."""
+    return rf"cannot read \S+/broken/nothing: {NOTHING[:-1]} \({key} names it\)$"
+
+
+def unopened(name: str) -> str:
+    """What is said of an audit log in no directory."""
+    return rf"cannot open the audit log \S+/{name}: {NOTHING[:-1]} \(audit.file names it\)$"
+
+
 REFUSED: list[tuple[str, str, str]] = [
     ("meshd", 'broker.key="broken/nothing"', rf"cannot read the key \S+/broken/nothing: {NOTHING}"),
     (
@@ -65,15 +84,36 @@ REFUSED: list[tuple[str, str, str]] = [
     ),
     ("meshd", 'auth.trusted=""', r"No user could authenticate: set auth.pam_service, auth.trusted, or both"),
     ("meshd", 'auth.pam_service="cw-nothing"', r"/etc/pam.d/cw-nothing is missing, so passwords cannot be "),
-    ("meshd", 'auth.trusted="broken/nothing"', rf"cannot read \S+/broken/nothing: {NOTHING}"),
-    ("meshd", 'auth.trusted="broken/directory"', r"cannot read \S+/broken/directory: Is a directory$"),
+    ("meshd", 'auth.trusted="broken/nothing"', missing("auth.trusted")),
+    (
+        "meshd",
+        'auth.trusted="broken/directory"',
+        r"cannot read \S+/broken/directory: Is a directory \(auth.trusted ",
+    ),
+    (
+        "meshd",
+        'auth.trusted="broken/loose.trust"',
+        r"\S+: others can change it \(mode 0666\): chmod go-w /\S+$",
+    ),
+    (
+        "meshd",
+        'auth.agents="broken/world/trust"',
+        r"\S+: others can replace it \(\S+/world has mode 0777\): ",
+    ),
+    ("meshd", 'acl.file="broken/loose.acl"', r"\S+: others can change it \(mode 0666\): chmod go-w /\S+$"),
     ("meshd", 'auth.trusted="broken/binary"', r"\S+/broken/binary: expected UTF-8 text, got other bytes$"),
     ("meshd", 'auth.trusted="broken/garbage.trust"', r"\S+garbage.trust:1: expected HEX NAME "),
-    ("meshd", 'auth.agents="broken/nothing"', rf"cannot read \S+/broken/nothing: {NOTHING}"),
+    ("meshd", 'auth.agents="broken/nothing"', missing("auth.agents")),
     ("meshd", 'auth.agents="broken/garbage.trust"', r"\S+garbage.trust:1: expected HEX NAME "),
     ("meshd", 'acl.file="broken/garbage.acl"', r"\S+garbage.acl:1: expected allow or deny, got: alow$"),
-    ("meshd", 'acl.file="broken/nothing"', rf"cannot read \S+/broken/nothing: {NOTHING}"),
-    ("meshd", 'audit.file="broken/nothing/x"', rf"cannot open the audit log \S+/nothing/x: {NOTHING[:-1]}"),
+    ("meshd", 'acl.file="broken/nothing"', missing("acl.file")),
+    ("meshd", 'audit.file="broken/nothing/deep/x"', unopened("nothing/deep/x")),
+    ("meshd", 'broker.listen=["*:1", "*:1"]', r"--set: broker.listen: expected .*, each once, .*, got \["),
+    (
+        "meshd",
+        'broker.listen=["nowhere.invalid:0"]',
+        r"cannot listen on nowhere.invalid:0: .* \(broker.listen names it\)$",
+    ),
     ("meshd", "broker.listen=1", r"--set: broker.listen: expected a list of HOST:PORT, .*, got 1$"),
     ("meshd", "broker.lissten=1", r"--set: broker.lissten: expected one of .*, got lissten$"),
     ("meshd", "limits.heartbeat=0", r"--set: limits.heartbeat: expected .*, got 0$"),
@@ -96,7 +136,18 @@ REFUSED: list[tuple[str, str, str]] = [
     ("cogd", "agent.brokers=[]", r"--set: agent.brokers: expected a list of HOST:PORT, .*, got \[\]$"),
     ("cogd", 'agent.max_effect="all"', r'--set: agent.max_effect: expected one of "pure", .*, got "all"$'),
     ("cogd", 'acl.file="broken/garbage.acl"', r"\S+garbage.acl:1: expected allow or deny, got: alow$"),
-    ("cogd", 'audit.file="broken/nothing/x"', rf"cannot open the audit log \S+/nothing/x: {NOTHING[:-1]}"),
+    ("cogd", 'audit.file="broken/nothing/deep/x"', unopened("nothing/deep/x")),
+    ("cogd", 'acl.file="broken/loose.acl"', r"\S+: others can change it \(mode 0666\): chmod go-w /\S+$"),
+    (
+        "cogd",
+        'agent.state_dir="broken/binary"',
+        r"\S+/binary/uuid: Not a directory \(agent.state_dir names it\)$",
+    ),
+    (
+        "cogd",
+        'agent.state_dir="broken/loop/state"',
+        r"\S+/loop/state/uuid: Too many levels of .* \(agent.state_dir names it\)$",
+    ),
 ]
 """Who, which setting, and what it says. Paths are relative to the site's directory; USER is its user."""
 
@@ -125,6 +176,8 @@ UNUSABLE = [
     ("meshd", "unknown.toml", r"\S+unknown.toml: broker.lissten: expected one of key, listen, got lissten$"),
     ("meshd", "section.toml", r"\S+section.toml: brooker: expected one of .*, got \[brooker\]$"),
     ("meshd", "type.toml", r"\S+type.toml: limits.heartbeat: expected .*, got \"soon\"$"),
+    ("meshd", "loose.toml", r"\S+: others can change it \(mode 0666\): chmod go-w /\S+$"),
+    ("cogd", "loose.toml", r"\S+: others can change it \(mode 0666\): chmod go-w /\S+$"),
     ("meshd", "nothing", rf"cannot read \S+/nothing: {NOTHING}"),
     ("meshd", "directory", r"cannot read \S+/directory: Is a directory$"),
     ("meshd", "binary", r"\S+/binary: expected "),
@@ -146,17 +199,14 @@ def test_a_port_that_is_in_use(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         words = ["meshd", "-c", str(site.home / "meshd.toml"), "--set", f'broker.listen=["{address}"]']
-        assert refusal(site, *words) == f"cannot listen on {address}: Address already in use"
-
-
-def test_an_address_that_is_nowhere(site: Site) -> None:
-    words = ["meshd", "-c", str(site.home / "meshd.toml"), "--set", 'broker.listen=["nowhere.invalid:0"]']
-    assert refusal(site, *words).startswith("cannot listen on nowhere.invalid:0: ")
+        said = refusal(site, *words, "--set", NO_PASSWORDS)
+        assert said == f"cannot listen on {address}: Address already in use (broker.listen names it)"
 
 
 @pytest.mark.parametrize("role", ["meshd", "cogd"])
 def test_what_is_good_is_said_to_be_good(site: Site, role: str) -> None:
-    said = site.run(role, "-c", str(site.home / f"{role}.toml"), "--test")
+    without = ["--set", NO_PASSWORDS] if role == "meshd" else []
+    said = site.run(role, "-c", str(site.home / f"{role}.toml"), *without, "--test")
     assert said[1:] == (f"{role}: configuration, keys and permissions are good\n", "")
 
 
