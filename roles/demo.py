@@ -144,16 +144,22 @@ class Site:
                 raise DemoFailed(f"{shlex.join(query.words)}: expected status {query.status}, got {status}")
 
     def keep(self) -> None:
-        """Leave everything running, and say how it is used and stopped."""
+        """Leave everything running, and say how it is used and stopped.
+
+        Who is to be stopped is in files, which the line that starts an agent again keeps up to date.
+        """
+        for child in self._children.daemons:
+            (self._directory / f"{child.name}.pid").write_text(f"{child.process.pid}\n")
         example = shlex.join([*_called(), "-c", self._client, "show", "facts", "-w", "role=db"])
-        changed = self._directory / "web01" / "cogd.toml"
-        restart = shlex.join([*_called(), "cogd", "-c", str(changed)])
-        numbers = {child.name: child.process.pid for child in self._children.daemons}
-        everyone = " ".join(map(str, numbers.values()))
+        here = shlex.quote(str(self._directory))
+        changed = f"{here}/web01/cogd.toml"
+        restart = (
+            f"{shlex.join(_called())} cogd -c {changed} >{here}/web01.log 2>&1 & echo $! >{here}/web01.pid"
+        )
         _say(f"use it:      {example}")
-        _say(f"change it:   edit {changed}; kill {numbers['web01']}; {restart}")
-        _say(f"its logs:    {self._directory}/*.log")
-        _say(f"stop it:     kill {everyone}; sleep 1; rm -r {shlex.quote(str(self._directory))}")
+        _say(f"change it:   edit {changed}; kill $(cat {here}/web01.pid); {restart}")
+        _say(f"its logs:    {here}/*.log")
+        _say(f"stop it:     kill $(cat {here}/*.pid); sleep 1; rm -r {here}")
         self._children.release()
 
     def _start_broker(self) -> int:
