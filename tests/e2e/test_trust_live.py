@@ -367,13 +367,14 @@ def test_an_audit_log_that_cannot_be_opened_again(site: Site) -> None:
     agent = site.start_agent("web01", f'audit.file="{logs / "cogd"}"')
     agent.wait_for("^cogd: connected to ")
     logs.rename(site.directory / "moved")
+    logs.write_text("in the way\n")
     for process, name in ((broker, "meshd"), (agent, "cogd")):
         with complained_of(process, f"cannot open the audit log {re.escape(str(logs / name))}"):
             pass
     assert site.ask("ping").output == PONG
     for name in ("meshd", "cogd"):
         assert '"ping"' in (site.directory / "moved" / name).read_text()
-    logs.mkdir()
+    logs.unlink()  # the daemons make the directory
     with read_again(broker, site.home / "trusted"):
         os.utime(site.home / "trusted")
     assert site.ask("ping").output == PONG
