@@ -3,6 +3,8 @@
 python -m bench.idle
 """
 
+import contextlib
+import io
 import tempfile
 from pathlib import Path
 
@@ -29,7 +31,8 @@ def main() -> None:
     """Start a broker and an agent, ask once, and measure."""
     python = usual_python()
     cw = (python, *FLAGS, str(CW))
-    with tempfile.TemporaryDirectory() as directory, Site(Path(directory), cw) as site:
+    quiet = contextlib.redirect_stdout(io.StringIO())  # the site's logs, which it prints for a test that failed
+    with quiet, tempfile.TemporaryDirectory() as directory, Site(Path(directory), cw) as site:
         site.broker()
         agent = site.agent("web01")
         idle = kibibytes(agent.pid)
