@@ -31,7 +31,7 @@ def main() -> None:
     """Start a broker and an agent, ask once, and measure."""
     python = usual_python()
     cw = (python, *FLAGS, str(CW))
-    quiet = contextlib.redirect_stdout(io.StringIO())  # the site's logs, which it prints for a test that failed
+    quiet = contextlib.redirect_stdout(io.StringIO())  # a site prints its logs, for tests that fail
     with quiet, tempfile.TemporaryDirectory() as directory, Site(Path(directory), cw) as site:
         site.broker()
         agent = site.agent("web01")
