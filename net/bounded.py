@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from _thread import get_ident
@@ -42,6 +43,8 @@ class _Guard:
             self._install()
         if self._deadline is not None:
             raise RuntimeError("a bounded call inside a bounded call")
+        collecting = gc.isenabled()
+        gc.disable()  # a collection runs finalisers and callbacks of anybody, where an exception is lost
         try:
             self._deadline = time.thread_time() + LIMIT
             signal.setitimer(signal.ITIMER_REAL, LIMIT, _TICK)
@@ -51,6 +54,8 @@ class _Guard:
                 None  # first, and no call before it: from here on a pending signal raises nothing
             )
             signal.setitimer(signal.ITIMER_REAL, 0)
+            if collecting:
+                gc.enable()
 
     def _install(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """The guard that ends a call after 5 ms of processor time, for real: patterns, signals, Trio."""
 
+import gc
 import os
 import re
 import signal
@@ -109,6 +110,17 @@ def test_an_exception_lost_in_a_finaliser_is_not_the_last() -> None:
 
     spent(lambda: bounded(stubborn))
     assert 1 <= len(swallowed) <= 3  # fewer than three where a signal came while one was being swallowed
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_garbage_is_collected_meanwhile(enabled: bool) -> None:
+    (gc.enable if enabled else gc.disable)()
+    try:
+        assert not bounded(gc.isenabled)
+        spent(lambda: bounded(spin))
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
 
 
 def test_a_signal_outside_a_guarded_call_does_nothing() -> None:
