@@ -6,7 +6,7 @@ VENV := .venv
 MACHINE := $(shell uname -m)
 
 # A change to any of these makes the file anew. Folders are among them, so that a removed file counts too.
-CODE := $(shell find auth conf mesh net policy roles vm wire -name __pycache__ -prune -o -print 2>/dev/null)
+CODE := $(shell find auth conf host mesh net policy roles vm wire -name __pycache__ -prune -o -print 2>/dev/null)
 PARTS := cw.py errors.py $(CODE) $(wildcard tools/onefile/*.py)
 FOR_PYTHON = $$($(VENV)/bin/python -c 'import platform; print(platform.python_version())')
 

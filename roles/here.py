@@ -11,6 +11,7 @@ from conf.schema import CogdConf
 from conf.version import VERSION
 from conf.watched import Watched
 from errors import CwError
+from host.local import Local
 from mesh import acl, admission
 from net.builtin import times
 from net.gather import every_fact
@@ -27,10 +28,8 @@ class _Moment(NamedTuple):
     facts: Mapping[str, str]
 
 
-class Here:
+class Here(Local):
     """The machine's host, and what commands are judged by."""
-
-    version = VERSION
 
     def __init__(
         self, conf: CogdConf, identity: Identity, rules: Watched[tuple[acl.Rule, ...]], log: Log
@@ -46,10 +45,6 @@ class Here:
 
     # -- for the machine; called from its threads
 
-    def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
-        return time.monotonic()
-
     def facts(self) -> Mapping[str, str]:
         """Name to value: what was gathered, and what time it is now."""
         second, gathered, moment = int(time.time()), self._gathered, self._now
@@ -60,10 +55,6 @@ class Here:
     def acls(self) -> Sequence[str]:
         """The rules in force."""
         return [acl.line_of(rule) for rule in self._rules.value]
-
-    def identity(self) -> tuple[int, int]:
-        """Effective user and group ids."""
-        return os.geteuid(), os.getegid()
 
     def log(self, level: str, text: str) -> None:
         """What a command logs."""

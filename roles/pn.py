@@ -12,6 +12,7 @@ from pathlib import Path
 from conf.kinds import brief
 from conf.version import VERSION
 from errors import CwError
+from host.local import Local
 from roles.arguments import Parser, UsageError
 from roles.log import Log
 from vm import modules
@@ -43,16 +44,11 @@ class UnusableFile(CwError):
     """The file cannot be read or written."""
 
 
-class _ThisHost:
+class _ThisHost(Local):
     """The machine's host for a program that a user runs: facts of this host, no access rules."""
-
-    version = VERSION
 
     def __init__(self, log: Log) -> None:
         self._log = log
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
     def facts(self) -> Mapping[str, str]:
         from net.builtin import builtin, host_fqdn, times
@@ -61,9 +57,6 @@ class _ThisHost:
 
     def acls(self) -> Sequence[str]:
         return ()
-
-    def identity(self) -> tuple[int, int]:
-        return os.geteuid(), os.getegid()
 
     def log(self, level: str, text: str) -> None:
         self._log.info(f"{level}: {text}")

@@ -11,13 +11,12 @@ import os
 import signal
 import socket
 import struct
-import time
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import BinaryIO, NamedTuple
 
-from conf.version import VERSION
 from errors import CwError
+from host.local import Local
 from mesh.admission import Admit
 from vm.host import Host
 from vm.machine import Limits, Outcome, run
@@ -91,26 +90,18 @@ def decode_line(body: bytes) -> tuple[str, str]:
     return level.decode(errors="replace"), text.decode(errors="replace")
 
 
-class _Here:
+class _Here(Local):
     """The machine's host in a child: what the task says, and a log that goes to the agent."""
-
-    version = VERSION
 
     def __init__(self, task: Task, channel: socket.socket) -> None:
         self._task = task
         self._channel = channel
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
     def facts(self) -> Mapping[str, str]:
         return self._task.facts
 
     def acls(self) -> Sequence[str]:
         return self._task.acls
-
-    def identity(self) -> tuple[int, int]:
-        return os.geteuid(), os.getegid()
 
     def log(self, level: str, text: str) -> None:
         line = f"{level}\0{text}".encode(errors="replace")[:SENTENCE]

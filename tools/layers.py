@@ -14,7 +14,7 @@ from typing import NamedTuple
 LEVELS = (
     ("cw",),
     ("roles",),
-    ("net", "auth"),
+    ("net", "auth", "host"),
     ("mesh", "policy"),
     ("vm", "wire", "conf"),
     ("errors",),

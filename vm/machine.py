@@ -8,13 +8,17 @@ Nothing outlives a run, and runs in several threads do not meet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from errno import EIO
 from itertools import repeat
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from vm import formats
 from vm.faults import Fault, Halted, Limit
 from vm.host import Host
 from vm.program import ACC, HEAP, REGISTERS, Program, Step
+
+T = TypeVar("T")
 
 RUNTIME = 20150209
 """The version of the instruction set whose images run here (pendulum.md, first paragraph)."""
@@ -41,6 +45,12 @@ FAULT = 125
 KILLED = 124
 """Exit statuses of a fault and of a run that took too long (pendulum.md "Machine", mesh.md "Who answers")."""
 
+ENVIRONMENT = {
+    b"PATH": b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    b"LANG": b"C.UTF-8",
+}
+"""What a program's own programs find in their environment, unless it says otherwise."""
+
 _FORMATS_KEPT = 64
 _FORMAT_KEPT = 1_024
 
@@ -54,6 +64,10 @@ class Limits(NamedTuple):
     """Bytes of strings, formats being written included."""
     output: int = 524_288
     """Bytes of standard output, standard error and log together; the rest is cut off, and the run goes on."""
+    directories: int = 64
+    """Directories open at once."""
+    children: int = 256
+    """Programs started, one after the other, in a run."""
 
 
 class Outcome(NamedTuple):
@@ -83,12 +97,15 @@ def run(
     few hundred instructions, from this thread; once it is true the run ends.
     """
     machine = Machine(program, host, limits, cancelled)
-    try:
-        machine.push_arguments(arguments)
-        machine.loop()
-    except Fault as fault:
-        return machine.faulted(fault)
-    return machine.outcome(machine.acc)
+    with machine.leaving:
+        try:
+            machine.push_arguments(arguments)
+            machine.loop()
+        except Fault as fault:
+            return machine.faulted(fault)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not become the agent's end
+            return machine.faulted(Fault(f"internal error: {type(error).__name__}"))
+        return machine.outcome(machine.acc)
 
 
 class Machine:
@@ -121,7 +138,14 @@ class Machine:
         self.output = bytearray()
         self.error_output = bytearray()
         self.errors = self.error_output
-        self._limits = limits
+        self.environment = dict(ENVIRONMENT)
+        """Of the programs that this one runs."""
+        self.run_as: tuple[int | None, int | None] = (None, None)
+        """User and group of those programs, where the program has said so."""
+        self.leaving = ExitStack()
+        """What is to be given back when the run ends, however it does."""
+        self.limits = limits
+        self._families: dict[Callable[[Machine], object], object] = {}
         self._cancelled = cancelled
         self._deadline = host.monotonic() + limits.seconds
         self._heap_left = limits.heap
@@ -150,7 +174,7 @@ class Machine:
 
     def loop(self) -> None:
         """Run step after step until the program halts. After a Fault, `position` is the step that raised."""
-        steps, slots, left = self.steps, self.slots, self._limits.instructions
+        steps, slots, left = self.steps, self.slots, self.limits.instructions
         position = 0
         try:
             while left > 0:
@@ -159,18 +183,30 @@ class Machine:
                     position = steps[position](self, slots)
                 left -= stretch
                 self.poll()
-            raise Limit("instructions", self._limits.instructions)
+            raise Limit("instructions", self.limits.instructions)
         except Halted:
             return
         finally:
             self.position = position
+
+    def family(self, kind: Callable[[Machine], T]) -> T:
+        """What a family of instructions keeps for this run: `kind(machine)`, made at its first use."""
+        found = self._families.get(kind)
+        if found is None:
+            found = self._families[kind] = kind(self)
+        return found  # type: ignore[return-value]  # a family finds what it made
+
+    def failed(self, error: OSError) -> None:
+        """An instruction did not succeed: acc 1, and errno is kept for `perror`."""
+        self.acc = 1
+        self.errno = error.errno or EIO
 
     def poll(self) -> None:
         """Fault if the run was cancelled or has had its time."""
         if self._cancelled():
             raise Fault("cancelled")
         if self.host.monotonic() >= self._deadline:
-            raise Limit("seconds", self._limits.seconds)
+            raise Limit("seconds", self.limits.seconds)
 
     def labour(self, size: int) -> None:
         """Note that an instruction goes through `size` bytes: time that no count of instructions shows."""
@@ -266,7 +302,7 @@ class Machine:
         return text
 
     def _heap_full(self) -> Limit:
-        return Limit("heap", self._limits.heap)
+        return Limit("heap", self.limits.heap)
 
     def set_pragma(self, name: bytes, value: bytes) -> None:
         """Set a pragma; `test` and `trace` take effect at once."""

@@ -71,7 +71,7 @@ def test_what_is_found_is_printed_with_its_place(tmp_path: Path, capsys: pytest.
     assert main(tmp_path) == 1
     assert capsys.readouterr().out.splitlines() == [
         "mesh/router.py:3: mesh is pure, trio is not",
-        "imports point down: cw → roles → net | auth → mesh | policy → vm | wire | conf → errors",
+        "imports point down: cw → roles → net | auth | host → mesh | policy → vm | wire | conf → errors",
     ]
     (tmp_path / "mesh" / "router.py").write_text('"""Rules."""\n')
     assert main(tmp_path) == 0

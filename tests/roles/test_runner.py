@@ -5,13 +5,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import trio
 
+from host.local import Local
 from mesh.admission import Admit
 from mesh.command import parse
 from mesh.images import image_of
@@ -39,26 +39,18 @@ serve(socket.socket(fileno=%d), work)
 WORK = "from roles.workplace import work"
 
 
-class Host:
+class Host(Local):
     """A host with two facts, which remembers what is logged."""
-
-    version = "0.1.0"
 
     def __init__(self) -> None:
         self.logged: list[tuple[str, str]] = []
         self.heard = trio.Event()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
     def facts(self) -> Mapping[str, str]:
         return {"role": "web", "sys.fqdn": "web01.example.com"}
 
     def acls(self) -> Sequence[str]:
         return ["allow alice ALL"]
-
-    def identity(self) -> tuple[int, int]:
-        return 0, 0
 
     def log(self, level: str, text: str) -> None:
         self.logged.append((level, text))

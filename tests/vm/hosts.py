@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from vm import modules
 from vm.assembler import assemble
@@ -10,10 +11,22 @@ from vm.machine import Limits, Outcome, run
 from vm.verifier import Program, verify
 
 
+class Unreachable:
+    """Stands for what a program of this test does not touch."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the program reached for {name}")
+
+
 class FakeHost:
     """Says what it was made with; its clock moves by `tick` seconds each time it is asked."""
 
     version = "9.8.7"
+    files: Any = Unreachable()
+    accounts: Any = Unreachable()
+    augeas: Any = Unreachable()
+    programs: Any = Unreachable()
+    remote: Any = Unreachable()
 
     def __init__(
         self, facts: Mapping[str, str] | None = None, acls: Sequence[str] = (), tick: float = 0.0

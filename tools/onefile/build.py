@@ -22,7 +22,7 @@ from typing import IO
 SHEBANG = b"#!/usr/bin/env -S python3 -ISB\n"
 """Isolated, without site and its .pth code, without writing byte code: an agent is root."""
 
-PACKAGES = ("auth", "conf", "mesh", "net", "policy", "roles", "vm", "wire")
+PACKAGES = ("auth", "conf", "host", "mesh", "net", "policy", "roles", "vm", "wire")
 ONEFILE = Path(__file__).parent
 
 LEFT_OUT = re.compile(

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from vm.host.accounts import Accounts
+    from vm.host.augeas import Augeas
+    from vm.host.files import Files
+    from vm.host.programs import Programs
+    from vm.host.remote import Remote
 
 
 class Host(Protocol):
@@ -32,4 +39,29 @@ class Host(Protocol):
 
     def log(self, level: str, text: str) -> None:
         """Log one message; `level` is one of vm.ops.logs.LEVELS. The text may hold any character."""
+        ...
+
+    @property
+    def files(self) -> Files:
+        """Its files."""
+        ...
+
+    @property
+    def accounts(self) -> Accounts:
+        """Its account files."""
+        ...
+
+    @property
+    def augeas(self) -> Augeas:
+        """Its Augeas library."""
+        ...
+
+    @property
+    def programs(self) -> Programs:
+        """What can run on it."""
+        ...
+
+    @property
+    def remote(self) -> Remote:
+        """The policy master that it can ask."""
         ...
