@@ -248,6 +248,10 @@ class Machine:
     def keep(self, text: bytes) -> int:
         """Put a string on the heap; its address."""
         self.remember(text)
+        return self.place(text)
+
+    def place(self, text: bytes) -> int:
+        """Put a string on the heap that was charged for as it came, piece by piece; its address."""
         self.heap.append(text)
         return HEAP | len(self.heap) - 1
 

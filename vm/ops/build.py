@@ -19,11 +19,12 @@ class Role(Enum):
     """What an instruction wants of an operand."""
 
     TEXT = "the string that it names, as bytes"
+    PATH = "the same, of a file"
     NUMBER = "its value"
     INTO = "the register itself, to be set"
 
 
-TEXT, NUMBER, INTO = Role.TEXT, Role.NUMBER, Role.INTO
+TEXT, PATH, NUMBER, INTO = Role
 
 
 def takes(*roles: Role) -> Callable[[Callable[..., int | None]], Handler]:
