@@ -16,7 +16,9 @@ from typing import NamedTuple, TypeVar
 from vm import formats
 from vm.faults import Fault, Halted, Limit
 from vm.host import Host
+from vm.names import names_of
 from vm.program import ACC, HEAP, REGISTERS, Program, Step
+from vm.trace import Tracer
 
 T = TypeVar("T")
 
@@ -83,20 +85,31 @@ class Outcome(NamedTuple):
     """`limit: heap (16777216)`, `divide by zero`, `cancelled`; empty if the program ended by itself."""
 
 
+class Live(NamedTuple):
+    """Who is given what a run writes as it comes, instead of its Outcome. They must not raise."""
+
+    output: Callable[[bytes], None]
+    errors: Callable[[bytes], None]
+    tracer: Tracer | None = None
+    """Traces the whole run, whatever the program's own `pragma trace` says."""
+
+
 def run(
     program: Program,
     arguments: Sequence[str],
     host: Host,
     limits: Limits,
     cancelled: Callable[[], bool],
+    live: Live | None = None,
 ) -> Outcome:
     """Run `main` and return how it ended, whatever the program does.
 
     `arguments` are the name of the program (of the module, for a verb) and what follows it, as in C's argv:
     their count is on top of the data stack, then the name, then the rest in order. `cancelled` is asked every
-    few hundred instructions, from this thread; once it is true the run ends.
+    few hundred instructions, from this thread; once it is true the run ends. With `live`, the Outcome's error
+    output is the line about the fault alone.
     """
-    machine = Machine(program, host, limits, cancelled)
+    machine = Machine(program, host, limits, cancelled, live)
     with machine.leaving:
         try:
             machine.push_arguments(arguments)
@@ -111,11 +124,18 @@ def run(
 class Machine:
     """The state of one run, as instructions see it. Methods raise Fault."""
 
-    def __init__(self, program: Program, host: Host, limits: Limits, cancelled: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        host: Host,
+        limits: Limits,
+        cancelled: Callable[[], bool],
+        live: Live | None = None,
+    ) -> None:
         self.program = program
         self.host = host
         self.slots: list[int] = [0] * (REGISTERS + 1) + list(program.constants)
-        self.steps: list[Step] = list(program.steps)
+        self.steps: list[Step] = live.tracer.steps() if live and live.tracer else list(program.steps)
         self.position = 0
         self.stack: list[int] = []
         self.frames: list[tuple[int, list[int]]] = []
@@ -145,6 +165,8 @@ class Machine:
         self.leaving = ExitStack()
         """What is to be given back when the run ends, however it does."""
         self.limits = limits
+        self._live = live
+        self._tracer: Tracer | None = None
         self._families: dict[Callable[[Machine], object], object] = {}
         self._cancelled = cancelled
         self._deadline = host.monotonic() + limits.seconds
@@ -288,7 +310,11 @@ class Machine:
 
     def write(self, stream: bytearray, text: bytes) -> None:
         """Append to `output` or `errors` as much as the limit of the output allows."""
-        stream += self._within_output(text)
+        text = self._within_output(text)
+        if self._live is None:
+            stream += text
+        elif text:
+            (self._live.output if stream is self.output else self._live.errors)(text)
 
     def log(self, level: str, text: bytes) -> None:
         """Have the host log a message; logs and output share one limit."""
@@ -315,24 +341,18 @@ class Machine:
         self.pragmas[name] = value
         if name == b"test":
             self.errors = self.output if value == b"on" else self.error_output
-        elif name == b"trace":
-            self.labour(LABOUR_OF_TRACING * len(self.steps))
-            self.steps[:] = self._traced() if value == b"on" else self.program.steps
+        elif name == b"trace" and (self._live is None or self._live.tracer is None):
+            self._trace(value == b"on")
 
-    def _traced(self) -> list[Step]:
-        steps = list(self.program.steps)
-        for position in range(len(self.program.instructions)):
-            steps[position] = self._traced_step(position, steps[position])
-        return steps
-
-    def _traced_step(self, position: int, step: Step) -> Step:
-        line = f"+ {self.program.spelling(position)}\n".encode()
-
-        def traced(machine: Machine, slots: list[int]) -> int:
-            machine.write(machine.errors, line)
-            return step(machine, slots)
-
-        return traced
+    def _trace(self, on: bool) -> None:
+        """Trace to where errors go, within the limit of the output, or do not."""
+        self.labour(LABOUR_OF_TRACING * len(self.steps))
+        if self._tracer is None:
+            names = names_of(self.program)
+            self._tracer = Tracer(
+                self.program, names, lambda machine, line: machine.write(machine.errors, line)
+            )
+        self.steps[:] = self._tracer.steps() if on else self.program.steps
 
     @property
     def facts(self) -> dict[bytes, bytes]:

@@ -117,14 +117,6 @@ def test_pragma_test_sends_them_to_standard_output() -> None:
     assert (outcome.output, outcome.error_output) == (b"2\n", b"1\n3\n")
 
 
-def test_pragma_trace_shows_instructions_while_it_is_on() -> None:
-    outcome = ran(main_of('noop pragma trace on set %a 3 print "x" pragma trace off noop'))
-    lines = outcome.error_output.decode().splitlines()
-    assert [line.split()[2:] for line in lines[:1]] == [["set", "%a", "3"]]
-    assert [line.split()[2] for line in lines] == ["set", "print", "pragma"]
-    assert (outcome.output, outcome.status) == (b"x", 0)
-
-
 def test_logs_reach_the_host_from_the_level_on() -> None:
     host = FakeHost()
     body = (
