@@ -80,7 +80,7 @@ class Tracer:
         self._write(machine, line.encode(errors="replace") + b"\n")
 
     def _line(self, position: int, instruction: Instruction) -> str:
-        name = _shortened(self._names.function(position)) or "-"
+        name = shortened(self._names.function(position)) or "-"
         words = [f"+ {name:{self._width}} 0x{instruction.offset:08x}", *self._spelling(instruction)]
         return " ".join(words)
 
@@ -95,7 +95,7 @@ class Tracer:
                 words.append(str(operand))
             elif forms in {"l", "f"}:
                 name = self._names.target(self._program.positions[operand])
-                words.append(_shortened(name) or f"0x{operand:08x}")
+                words.append(shortened(name) or f"0x{operand:08x}")
             else:
                 text = self._program.strings[operand]
                 bare = "i" in forms and len(text) <= SHOWN and _IDENTIFIER.fullmatch(text)
@@ -135,7 +135,8 @@ def _bytes_of(character: str) -> bytes:
     return character.encode(errors="surrogateescape")
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
+    """The name of a function or a label, cut after NAME_SHOWN characters, harmless to a terminal."""
     return _harmless(name if len(name) <= NAME_SHOWN else name[: NAME_SHOWN - 1] + "…")
 
 
