@@ -96,9 +96,10 @@ def called_as(path: str) -> list[str]:
     return [name[3:]] if name.startswith("cw-") else []
 
 
-def complain(sentence: str) -> None:
-    """One line on standard error; nothing in it acts on the terminal or begins another line."""
-    tell("cw: " + "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in sentence))
+def complain(sentence: str, excerpt: str = "") -> None:
+    """One line on standard error, then those of the excerpt; none acts on the terminal or begins another."""
+    for line in (f"cw: {sentence}", *excerpt.splitlines()):
+        tell("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line))
 
 
 def tell(text: str) -> None:
@@ -133,7 +134,7 @@ def ended_by(error: BaseException) -> int:
         error = error.exceptions[0]
     match error:
         case CwError():
-            complain(str(error))
+            complain(str(error), error.excerpt)
             return error.status
         case KeyboardInterrupt():
             return INTERRUPTED

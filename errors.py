@@ -7,6 +7,9 @@ class CwError(Exception):
     status = 2
     """Exit status of the process that this error ends (mesh.md "What the client prints")."""
 
+    excerpt = ""
+    """Lines that show the place: a source's line and a caret under it. They follow the sentence."""
+
     def __str__(self) -> str:
         """The sentence its user reads, one line: the argument, else the docstring of the class."""
         if self.args:

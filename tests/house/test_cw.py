@@ -123,6 +123,14 @@ def open_nowhere() -> int:
     return os.open(os.devnull, os.O_WRONLY)
 
 
+def test_an_excerpt_follows_its_sentence(role: Role, capfd: pytest.CaptureFixture[str]) -> None:
+    error = CwError("x.pn:1: no")
+    error.excerpt = "fn \x1b[31m\n   ^"
+    role(raising(error))
+    assert cw.main(["pn"]) == 2
+    assert capfd.readouterr().err == "cw: x.pn:1: no\nfn \\x1b[31m\n   ^\n"
+
+
 def test_debugging_shows_where(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CW_DEBUG", "1")
     role(raising(KeyError("x")))
