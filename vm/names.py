@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vm.program import EMBED, LITERAL, Program
+from vm.program import EMBED, LITERAL, Instruction, Program
 
 FUNCTION = 3
 """The kind of an annotation that names the function after it (pendulum.md "Image")."""
@@ -30,17 +30,15 @@ class Names(NamedTuple):
         index = bisect_right(self.starts, position)
         return self.functions[index - 1] if index else ""
 
-    def target(self, position: int) -> str:
-        """What a jump or a call to a step is written with; empty if it has no name."""
-        label = self.labels.get(position)
-        if label is not None:
-            return label
+    def target(self, position: int, offset: int) -> str:
+        """What a jump or a call to a step is written with; `offset` is where in the image that is."""
         index = bisect_right(self.starts, position)
-        return self.functions[index - 1] if index and self.starts[index - 1] == position else ""
+        name = self.functions[index - 1] if index and self.starts[index - 1] == position else ""
+        return self.labels.get(position) or name or f"l_{offset:08x}"
 
 
 def names_of(program: Program) -> Names:
-    """The names in an image's annotations; without those, functions are called by their addresses."""
+    """The names in an image's annotations; without those, made of addresses as vm.disassembler makes them."""
     named = dict(_annotated(program)) or dict(_called(program))
     starts = sorted(named)
     return Names(tuple(starts), tuple(named[start] for start in starts), {})
@@ -57,13 +55,15 @@ def _annotated(program: Program) -> list[tuple[int, str]]:
 
 def _called(program: Program) -> list[tuple[int, str]]:
     """Where calls lead, and where the program begins: after the jump that an assembler puts in front."""
-    first = program.instructions[:1]
-    starts = {program.positions[one.operands[0]] if one.form.opcode.name == "jmp" else 0 for one in first}
-    starts |= {
-        program.positions[one.operands[0]] for one in program.instructions if one.form.opcode.name in _CALLS
-    }
+    instructions = program.instructions
+    main = program.positions[instructions[0].operands[0]] if _jumps(instructions[:1]) else 0
+    called = {program.positions[one.operands[0]] for one in instructions if one.form.opcode.name in _CALLS}
     return [
-        (position, f"0x{program.instructions[position].offset:08x}")
-        for position in starts
-        if position < len(program.instructions)
+        (position, "main" if position == main else f"fn_{instructions[position].offset:08x}")
+        for position in {main, *called}
+        if position < len(instructions)
     ]
+
+
+def _jumps(first: tuple[Instruction, ...]) -> bool:
+    return bool(first) and first[0].form.opcode.name == "jmp"

@@ -94,8 +94,7 @@ class Tracer:
             elif kind == LITERAL:
                 words.append(str(operand))
             elif forms in {"l", "f"}:
-                name = self._names.target(self._program.positions[operand])
-                words.append(shortened(name) or f"0x{operand:08x}")
+                words.append(shortened(self._names.target(self._program.positions[operand], operand)))
             else:
                 text = self._program.strings[operand]
                 bare = "i" in forms and len(text) <= SHOWN and _IDENTIFIER.fullmatch(text)

@@ -69,7 +69,7 @@ def test_functions_of_a_stripped_image_are_called_by_their_addresses() -> None:
     coverage = Coverage(program_of("fn main call f fn f noop"))
     ran(coverage)
     lines = list(coverage.summary(names_of(coverage.program)))
-    assert [line.split()[2:] for line in lines] == [["0x00000008"], ["0x00000010"], ["in", "all"]]
+    assert [line.split()[2:] for line in lines] == [["main"], ["fn_00000010"], ["in", "all"]]
 
 
 def test_an_image_without_instructions() -> None:

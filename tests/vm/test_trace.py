@@ -49,14 +49,14 @@ TRACE = """\
 + half.of 0x00000052 swap %a %b                 ; %a = 108 "x"  %b = 2
 + half.of 0x0000005c ret                        ; %a = 2  %b = 0
 + main    0x00000022 gt %a 1
-+ main    0x0000002c jz 0x00000012
++ main    0x0000002c jz l_00000012
 + main    0x00000012 sub %a 1                   ; %a = 1
 + main    0x0000001c call half.of
 + half.of 0x00000048 set %b "x"                 ; %b = 108 "x"
 + half.of 0x00000052 swap %a %b                 ; %a = 108 "x"  %b = 1
 + half.of 0x0000005c ret                        ; %a = 1  %b = 0
 + main    0x00000022 gt %a 1                    ; acc = 1
-+ main    0x0000002c jz 0x00000012
++ main    0x0000002c jz l_00000012
 + main    0x00000032 print "%[a]d\\n"
 1
 + main    0x00000038 fact.get "role" %b
@@ -79,17 +79,17 @@ def test_a_line_an_instruction_and_what_it_changed() -> None:
 def test_functions_without_names_are_called_by_their_addresses() -> None:
     lines = traced("fn main call f fn f noop", annotate=False)
     assert [line.split()[1:5] for line in lines] == [
-        ["-", "0x00000002", "jmp", "0x00000008"],
-        ["0x00000008", "0x00000008", "call", "0x00000010"],
-        ["0x00000010", "0x00000010", "noop"],
-        ["0x00000010", "0x00000012", "ret"],
-        ["0x00000008", "0x0000000e", "ret"],
+        ["-", "0x00000002", "jmp", "main"],
+        ["main", "0x00000008", "call", "fn_00000010"],
+        ["fn_00000010", "0x00000010", "noop"],
+        ["fn_00000010", "0x00000012", "ret"],
+        ["main", "0x0000000e", "ret"],
     ]
 
 
 def test_a_program_without_a_jump_in_front_begins_with_its_first_function() -> None:
     program = verify(b"pn\x00\x00\x10\x00\xff\x00")
-    assert names_of(program).function(0) == "0x00000002"
+    assert names_of(program).function(0) == "main"
     assert names_of(verify(b"pn\xff\x00")).function(0) == ""
 
 
