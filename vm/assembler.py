@@ -6,11 +6,12 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import NoReturn
 
 from vm.layout import Function, Item, image_of
-from vm.lexer import AssemblyError, Lexeme, Token, tokens
+from vm.lexer import Lexeme, Token, brief, is_word, tokens
 from vm.modules import Source
 from vm.opcodes import BY_NAME, Opcode
+from vm.places import AssemblyError, Place, Remark, meant
 
-__all__ = ["AssemblyError", "Find", "assemble"]
+__all__ = ["AssemblyError", "Find", "Remark", "assemble", "is_name"]
 
 Find = Callable[[str], Source | None]
 """The source of the module that an #include names, or None."""
@@ -40,26 +41,33 @@ def assemble(
     name: str,
     find: Find,
     annotate: bool = False,
-    warn: Callable[[str], None] = lambda _: None,
+    warn: Callable[[Remark], None] = lambda _: None,
 ) -> bytes:
-    """The image of a source; `name` is what errors call the file.
+    """The image of a source; `name` is what errors call the file. An #annotate does what `annotate` does.
 
-    Raises AssemblyError: `FILE:LINE: expected: set %a (%b|<string>|<number>); found 'x'`.
+    Raises AssemblyError: `FILE:LINE: expected: set %a (%b|<string>|<number>); found 'x'`; its `excerpt` shows
+    the place. Warnings come in the same form.
     """
     parser = _Parser(find, warn)
     parser.file(Source(name, source, None), "MAIN")
     if "main" not in parser.functions:
         hint = "; a module is for #include" if parser.functions else ""
         raise AssemblyError(f"{name}: no function main (expected: fn main{hint})")
-    return image_of(parser.items, parser.functions, annotate)
+    return image_of(parser.items, parser.functions, annotate or parser.annotates)
+
+
+def is_name(text: str) -> bool:
+    """Can a function or a label be called so?"""
+    return is_word(text) and not _is_reserved(text)
 
 
 class _Parser:
     """Reads files into one list of items, annotations included, in the order of the image."""
 
-    def __init__(self, find: Find, warn: Callable[[str], None]) -> None:
+    def __init__(self, find: Find, warn: Callable[[Remark], None]) -> None:
         self.find = find
         self.warn = warn
+        self.annotates = False
         self.included: set[Hashable] = set()
         self.depth = 0
         self.items = [Item(BY_NAME["jmp"]._replace(operands=("f",)), (_word("main"),), "")]
@@ -74,6 +82,8 @@ class _Parser:
             if lexeme.token is Token.INCLUDE:
                 self._close()
                 self._include(lexeme, title)
+            elif lexeme.token is Token.ANNOTATE:
+                self.annotates = True
             elif lexeme.token is Token.LABEL:
                 self._label(lexeme)
             elif lexeme.token is Token.ACL:
@@ -82,6 +92,8 @@ class _Parser:
                 _fail(lexeme, f"expected: an instruction, NAME: or fn NAME; found {lexeme.shown}")
             elif lexeme.text == "fn":
                 self._open(_next(lexemes), lexeme)
+            elif lexeme.text == "anno":
+                self._annotate(lexeme, lexemes)
             else:
                 self._instruction(lexeme, lexemes)
         self._close()
@@ -110,17 +122,14 @@ class _Parser:
 
     def _open(self, name: Lexeme | None, fn: Lexeme) -> None:
         self._close()
-        if name is None or name.token is not Token.WORD or name.text in BY_NAME or name.text == "fn":
-            found = "the end of the file" if name is None else name.shown
-            _fail(name or fn, f"expected: fn NAME, which is no instruction's; found {found}")
+        if name is None or name.token is not Token.WORD or _is_reserved(name.text):
+            _unexpected("fn NAME, which is no instruction's", name, fn)
         if name.text in self.functions:
-            _fail(
-                name,
-                f"fn {name.text} again (expected: one; the first is at {self.functions[name.text].where})",
-            )
+            first = self.functions[name.text].place
+            _fail(name, f"fn {brief(name.text)} again (expected: one; the first is at {first})")
         self.items.append(_annotation(FUNCTION, name.text))
         self.function = name.text
-        self.functions[name.text] = Function(name.where, len(self.items))
+        self.functions[name.text] = Function(name.place, len(self.items))
 
     def _close(self) -> None:
         """End the function that is open, with `ret` unless what it ends in is a way back."""
@@ -138,31 +147,39 @@ class _Parser:
         self._inside(lexeme)
         labels = self.functions[self.function].labels
         if lexeme.text in labels:
-            _fail(
-                lexeme, f"label {lexeme.text} again (expected: one; the first is at {labels[lexeme.text][1]})"
-            )
-        labels[lexeme.text] = len(self.items), lexeme.where
+            first = labels[lexeme.text][1]
+            _fail(lexeme, f"label {brief(lexeme.text)} again (expected: one; the first is at {first})")
+        labels[lexeme.text] = len(self.items), lexeme.place
 
     def _instruction(self, lexeme: Lexeme, lexemes: Iterator[Lexeme]) -> None:
         opcode = BY_NAME.get(lexeme.text)
         if opcode is None:
-            _fail(
-                lexeme, f"no instruction is called {lexeme.text} (expected: an instruction, NAME: or fn NAME)"
-            )
-        if opcode.handler is None:
-            _fail(lexeme, f"{opcode.name}: this cw does not have that instruction yet")
+            hint = meant(lexeme.text, BY_NAME) or "expected: an instruction, NAME: or fn NAME"
+            _fail(lexeme, f"no instruction is called {brief(lexeme.text)} ({hint})")
         operands: list[Lexeme] = []
         for forms in opcode.operands:
             operand = _next(lexemes)
             if operand is None or not any(_suits(operand, form) for form in forms):
-                found = "the end of the file" if operand is None else operand.shown
-                _fail(lexeme, f"expected: {opcode.usage}; found {found}")
+                _unexpected(opcode.usage, operand, lexeme)
             operands.append(operand)
         if opcode.name == "swap" and operands[0].value == operands[1].value:
-            _fail(
-                lexeme, f"expected: {opcode.usage}, two different registers; found {operands[0].text} twice"
-            )
+            twice = f"expected: {opcode.usage}, two different registers; found {operands[0].text} twice"
+            _fail(operands[1] if _beside(operands[1], lexeme) else lexeme, twice)
         self._add(opcode, tuple(operands), lexeme)
+
+    def _annotate(self, lexeme: Lexeme, lexemes: Iterator[Lexeme]) -> None:
+        """`anno "…"` is the user's; `anno 2 "…"` says what file is next, as an #include does, and ends fn."""
+        text = _next(lexemes)
+        of_module = text is not None and text.token is Token.NUMBER and text.value == MODULE
+        if of_module:
+            text = _next(lexemes)
+        if text is None or text.token is not Token.STRING:
+            _unexpected(f"anno <string> or anno {MODULE} <string>", text, lexeme)
+        if of_module:
+            self._close()
+            self._enter(text.text)
+        else:
+            self._add(BY_NAME["anno"], (text,), lexeme)
 
     def _add(self, opcode: Opcode, operands: tuple[Lexeme, ...], lexeme: Lexeme) -> None:
         self._inside(lexeme)
@@ -175,8 +192,12 @@ class _Parser:
 
 def _suits(lexeme: Lexeme, form: str) -> bool:
     """Names of labels and functions are not those of instructions, so that a missing operand is noticed."""
-    named = form in "lf" and lexeme.token is Token.WORD and (lexeme.text in BY_NAME or lexeme.text == "fn")
+    named = form in "lf" and lexeme.token is Token.WORD and _is_reserved(lexeme.text)
     return lexeme.token in _TOKENS[form] and not named
+
+
+def _is_reserved(word: str) -> bool:
+    return word in BY_NAME or word == "fn"
 
 
 def _next(lexemes: Iterator[Lexeme]) -> Lexeme | None:
@@ -184,7 +205,7 @@ def _next(lexemes: Iterator[Lexeme]) -> Lexeme | None:
 
 
 def _word(text: str) -> Lexeme:
-    return Lexeme(Token.WORD, text, 0, "")
+    return Lexeme(Token.WORD, text, 0, Place("", 0, "", 0))
 
 
 def _annotation(kind: int, text: str) -> Item:
@@ -193,13 +214,29 @@ def _annotation(kind: int, text: str) -> Item:
 
 def _check_text(source: Source) -> None:
     if "\0" in source.text:
-        line = source.text.count("\n", 0, source.text.index("\0")) + 1
-        raise AssemblyError(f"{source.name}:{line}: a NUL character (expected: text)")
+        before = source.text[: source.text.index("\0")]
+        line = source.text.split("\n")[before.count("\n")]
+        place = Place(source.name, before.count("\n") + 1, line, len(before) - (before.rfind("\n") + 1))
+        raise AssemblyError("a NUL character (expected: text)", place)
     try:
         source.text.encode()
     except UnicodeEncodeError as error:
         raise AssemblyError(f"{source.name}: not text that UTF-8 can hold (expected: UTF-8)") from error
 
 
+def _beside(lexeme: Lexeme, other: Lexeme) -> bool:
+    """Are both on one line?"""
+    return (lexeme.place.file, lexeme.place.number) == (other.place.file, other.place.number)
+
+
+def _unexpected(expected: str, found: Lexeme | None, after: Lexeme) -> NoReturn:
+    """Blame what was found; where that is the end or on another line, what it should have followed."""
+    shown = "the end of the file" if found is None else found.shown
+    _fail(
+        found if found is not None and _beside(found, after) else after,
+        f"expected: {expected}; found {shown}",
+    )
+
+
 def _fail(lexeme: Lexeme, reason: str) -> NoReturn:
-    raise AssemblyError(f"{lexeme.where}: {reason}")
+    raise AssemblyError(reason, lexeme.place)

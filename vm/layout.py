@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vm.lexer import AssemblyError, Lexeme, Token
+from vm.lexer import Lexeme, Token, brief
 from vm.opcodes import Opcode
+from vm.places import AssemblyError, Place, meant
 from vm.program import ADDRESS, EMBED, END, IMAGE_LIMIT, LITERAL, MAGIC, REGISTER
 
 
@@ -23,11 +24,11 @@ class Item(NamedTuple):
 class Function:
     """Where a function is among the items, and the labels in it."""
 
-    def __init__(self, where: str, start: int) -> None:
-        self.where = where
+    def __init__(self, place: Place, start: int) -> None:
+        self.place = place
         self.start = start
         self.end = start
-        self.labels: dict[str, tuple[int, str]] = {}
+        self.labels: dict[str, tuple[int, Place]] = {}
         """Name to the item that it is in front of, and where it was written."""
 
 
@@ -89,9 +90,8 @@ class _Layout:
     def _function(self, operand: Lexeme) -> int:
         function = self.functions.get(operand.text)
         if function is None:
-            raise AssemblyError(
-                f"{operand.where}: no function {operand.text} (expected: one that a fn opens)"
-            )
+            hint = meant(operand.text, self.functions) or "expected: one that a fn opens"
+            raise AssemblyError(f"no function {brief(operand.text)} ({hint})", operand.place)
         return function.start
 
     def _target(self, number: int, item: Item, operand: Lexeme) -> int:
@@ -100,14 +100,15 @@ class _Layout:
             target = number + 1 + operand.value
             if target >= function.end:
                 raise AssemblyError(
-                    f"{operand.where}: {operand.text} leads out of fn {item.function} (expected: at most "
-                    f"+{function.end - number - 2})"
+                    f"{brief(operand.text)} leads out of fn {brief(item.function)} (expected: at most "
+                    f"+{function.end - number - 2})",
+                    operand.place,
                 )
             return target
         if operand.text not in function.labels:
-            raise AssemblyError(
-                f"{operand.where}: no label {operand.text} in fn {item.function} (expected: {operand.text}:)"
-            )
+            name = brief(operand.text)
+            hint = meant(operand.text, function.labels) or f"expected: {name}:"
+            raise AssemblyError(f"no label {name} in fn {brief(item.function)} ({hint})", operand.place)
         return function.labels[operand.text][0]
 
     def _string(self, text: str) -> int:

@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import NamedTuple, NoReturn
 
-from errors import CwError
+from vm.places import AssemblyError, Place, Remark
 from vm.program import WORD
-
-
-class AssemblyError(CwError):
-    """The Pendulum source has a mistake."""
 
 
 class Token(Enum):
@@ -26,6 +22,7 @@ class Token(Enum):
     LABEL = auto()
     ACL = auto()
     INCLUDE = auto()
+    ANNOTATE = auto()
 
 
 class Lexeme(NamedTuple):
@@ -37,18 +34,17 @@ class Lexeme(NamedTuple):
     written."""
     value: int
     """Of a register, a number or an offset."""
-    where: str
-    """`FILE:LINE`."""
+    place: Place
 
     @property
     def shown(self) -> str:
         """As an error quotes it, shortened."""
-        return repr(self.text if len(self.text) <= 40 else self.text[:39] + "…")
+        return repr(brief(self.text))
 
 
-_SPACE = re.compile(r"[ \t\r\f\v]*")
+_SPACE = re.compile(r"\s*")
 _HEREDOC = re.compile(r"<<(\S+)\s*$")
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)("|\\?$)')
+_STRING = re.compile(r'"((?:[^"\\]++|\\.)*+)("|\\?$)')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 _ACL = re.compile(r"acl(?:\s|$)")
@@ -58,30 +54,41 @@ _PLAIN = re.compile(
     r"|(?P<number>0x[0-9a-fA-F]+|[0-9]+)"
     r"|(?P<word>[A-Za-z][A-Za-z0-9._?:-]*))(?=[\s;]|$)"
 )
-_MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
+_DIRECTIVE = re.compile(r"#(?:include\s+(?P<module>[A-Za-z0-9_][A-Za-z0-9._/-]*)|annotate)\s*$")
 
 
-def tokens(source: str, file: str, warn: Callable[[str], None]) -> Iterator[Lexeme]:
+def tokens(source: str, file: str, warn: Callable[[Remark], None]) -> Iterator[Lexeme]:
     """The tokens of a file, in order. Raises AssemblyError, `FILE:LINE: …`; warns in the same form."""
     lines = iter(enumerate(source.split("\n"), 1))
     for number, line in lines:
-        where, line = f"{file}:{number}", line.rstrip("\r")
+        line = line.rstrip("\r")
         at = _space(line, 0)
         while at < len(line) and line[at] != ";":
+            place = Place(file, number, line, at)
             if line[at] == "#":
-                yield Lexeme(Token.INCLUDE, _included(line[at:], where), 0, where)
+                yield _directive(place)
                 break
             if _ACL.match(line, at):
-                yield Lexeme(Token.ACL, line[at + 4 :], 0, where)
+                yield Lexeme(Token.ACL, line[at + 4 :], 0, place)
                 break
             heredoc = _HEREDOC.match(line, at)
             if heredoc is not None:
-                yield Lexeme(Token.STRING, _heredoc(lines, heredoc[1], where), 0, where)
+                yield Lexeme(Token.STRING, _heredoc(lines, heredoc[1], place), 0, place)
                 break
             string = _STRING.match(line, at)
-            lexeme, at = _string(string, where, warn) if string else _plain(line, at, where)
+            lexeme, at = _string(string, place, warn) if string else _plain(place)
             yield lexeme
             at = _space(line, at)
+
+
+def is_word(text: str) -> bool:
+    """Can this be written as a word: the name of a function or a label, an identifier?"""
+    return _PLAIN.fullmatch(text) is not None and text[0].isalpha() and text[-1] != ":" and text != "acl"
+
+
+def brief(text: str) -> str:
+    """Short enough for an error."""
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def _space(line: str, at: int) -> int:
@@ -89,62 +96,65 @@ def _space(line: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _included(line: str, where: str) -> str:
-    words = line.split()
-    if len(words) != 2 or words[0] != "#include" or not _MODULE.fullmatch(words[1]) or ".." in words[1]:
-        _fail(where, "expected: #include NAME, alone on its line")
-    return words[1]
+def _directive(place: Place) -> Lexeme:
+    found = _DIRECTIVE.match(place.line, place.column)
+    if found is None or ".." in found[0]:
+        _fail(place, "expected: #include NAME or #annotate, alone on its line")
+    if found["module"] is None:
+        return Lexeme(Token.ANNOTATE, "#annotate", 0, place)
+    return Lexeme(Token.INCLUDE, found["module"], 0, place._replace(column=found.start("module")))
 
 
-def _heredoc(lines: Iterator[tuple[int, str]], mark: str, where: str) -> str:
+def _heredoc(lines: Iterator[tuple[int, str]], mark: str, place: Place) -> str:
     kept: list[str] = []
     for _, line in lines:
         if line.rstrip("\r") == mark:
             return "".join(kept)
         kept.append(line + "\n")
-    return _fail(where, f"the text of <<{mark} has no end (expected: a line that is just {mark})")
+    mark = brief(mark)
+    return _fail(place, f"the text of <<{mark} has no end (expected: a line that is just {mark})")
 
 
-def _string(found: re.Match[str], where: str, warn: Callable[[str], None]) -> tuple[Lexeme, int]:
+def _string(found: re.Match[str], place: Place, warn: Callable[[Remark], None]) -> tuple[Lexeme, int]:
     if found[2] != '"':
-        warn(f'{where}: a string without its closing " ends at the end of the line')
+        warn(Remark('a string without its closing " ends at the end of the line', place))
     text = _ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[1]), found[1])
-    return Lexeme(Token.STRING, text, 0, where), found.end()
+    return Lexeme(Token.STRING, text, 0, place), found.end()
 
 
-def _plain(line: str, at: int, where: str) -> tuple[Lexeme, int]:
-    found = _PLAIN.match(line, at)
+def _plain(place: Place) -> tuple[Lexeme, int]:
+    found = _PLAIN.match(place.line, place.column)
     if found is None:
-        word = Lexeme(Token.WORD, line[at:].split(maxsplit=1)[0], 0, where)
+        word = Lexeme(Token.WORD, place.line[place.column :].split(maxsplit=1)[0], 0, place)
         _fail(
-            where,
+            place,
             f"expected: an instruction, NAME:, %a to %p, +N, a number or a string; found {word.shown}",
         )
     text = found[0]
     if found["register"] is not None:
-        lexeme = Lexeme(Token.REGISTER, text, ord(found["register"]) - ord("a"), where)
+        lexeme = Lexeme(Token.REGISTER, text, ord(found["register"]) - ord("a"), place)
     elif found["offset"] is not None:
-        lexeme = Lexeme(Token.OFFSET, text, _number(found["offset"].lstrip("0") or "0", where), where)
+        lexeme = Lexeme(Token.OFFSET, text, _number(found["offset"].lstrip("0") or "0", place), place)
     elif found["number"] is not None:
-        lexeme = Lexeme(Token.NUMBER, text, _number(text, where), where)
+        lexeme = Lexeme(Token.NUMBER, text, _number(text, place), place)
     elif text.endswith(":"):
-        lexeme = Lexeme(Token.LABEL, text[:-1], 0, where)
+        lexeme = Lexeme(Token.LABEL, text[:-1], 0, place)
     else:
-        lexeme = Lexeme(Token.WORD, text, 0, where)
+        lexeme = Lexeme(Token.WORD, text, 0, place)
     return lexeme, found.end()
 
 
-def _number(text: str, where: str) -> int:
+def _number(text: str, place: Place) -> int:
     """Decimal, 0x hexadecimal, or octal after a 0."""
     shown = text if len(text) <= 24 else text[:23] + "…"
     try:
         value = int(text, 16) if text.startswith("0x") else int(text, 8 if text.startswith("0") else 10)
     except ValueError:
-        _fail(where, f"not a number: {shown} (expected: decimal, 0x and hexadecimal, or 0 and octal)")
+        _fail(place, f"not a number: {shown} (expected: decimal, 0x and hexadecimal, or 0 and octal)")
     if value > WORD:
-        _fail(where, f"number too large: {shown} (expected: at most {WORD})")
+        _fail(place, f"number too large: {shown} (expected: at most {WORD})")
     return value
 
 
-def _fail(where: str, reason: str) -> NoReturn:
-    raise AssemblyError(f"{where}: {reason}")
+def _fail(place: Place, reason: str) -> NoReturn:
+    raise AssemblyError(reason, place)

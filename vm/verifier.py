@@ -124,8 +124,6 @@ class _Layout:
     def step(self, instruction: Instruction, after: int) -> Step:
         """The step of one instruction. Raises VerifyError."""
         offset, (opcode, types, code), operands = instruction
-        if opcode.handler is None:
-            _refuse(offset, f"{opcode.name}: this cw does not have that instruction")
         slots: list[int] = []
         texts: list[bytes | None] = []
         for kind, is_code, operand in zip(types, code, operands, strict=True):
@@ -143,6 +141,8 @@ class _Layout:
             texts.append(text)
         if opcode.name == "swap" and slots[0] == slots[1]:
             _refuse(offset, "swap: the same register twice (expected two different ones)")
+        if opcode.handler is None:
+            return _past_the_end
         return opcode.handler(Site(tuple(slots), tuple(texts), after))
 
     def _constant(self, value: int) -> int:

@@ -1,10 +1,15 @@
+from unicodedata import combining
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.vm.hosts import main_of, program_of, ran
 from vm import modules
-from vm.assembler import DEPTH_LIMIT, AssemblyError, assemble
+from vm.assembler import DEPTH_LIMIT, AssemblyError, Remark, assemble
 from vm.modules import Source
-from vm.program import IMAGE_LIMIT
+from vm.places import Place
+from vm.program import IMAGE_LIMIT, LITERAL, REGISTER, Instruction
 
 
 def nothing(_: str) -> None:
@@ -12,16 +17,23 @@ def nothing(_: str) -> None:
 
 
 def spelled(source: str) -> list[str]:
-    """The instructions of a source, without their offsets."""
-    program = program_of(source)
-    return [program.spelling(n).split(" ", 1)[1] for n in range(len(program.instructions))]
+    """The instructions of a source, addresses in hexadecimal."""
+    return [spelling(instruction) for instruction in program_of(source).instructions]
 
 
-def error_of(source: str) -> str:
+def spelling(instruction: Instruction) -> str:
+    words = [instruction.form.opcode.name]
+    for kind, operand in zip(instruction.form.types, instruction.operands, strict=True):
+        number = str(operand) if kind == LITERAL else f"0x{operand:08x}"
+        words.append("%" + chr(ord("a") + operand) if kind == REGISTER else number)
+    return " ".join(words)
+
+
+def error_of(source: str) -> AssemblyError:
     with pytest.raises(AssemblyError) as failed:
         assemble(source, "x.pn", nothing)
     assert failed.value.status == 2
-    return str(failed.value)
+    return failed.value
 
 
 def including(**files: str) -> dict[str, Source]:
@@ -99,11 +111,12 @@ def test_each_string_is_in_the_image_once_in_order_of_first_use() -> None:
 
 @pytest.mark.parametrize("end", ["", " ", "\r"])
 def test_a_string_ends_with_its_line_and_a_warning(end: str) -> None:
-    warnings: list[str] = []
+    warnings: list[Remark] = []
     source = f'fn main\n print "open{end}\n ret'
     image = assemble(source, "x.pn", nothing, warn=warnings.append)
     assert image.endswith(b"open \0" if end == " " else b"open\0")
     assert warnings == ['x.pn:2: a string without its closing " ends at the end of the line']
+    assert [warning.excerpt for warning in warnings] == [' print "open\n       ^']
 
 
 ACLS = [
@@ -135,7 +148,8 @@ ERRORS = [
     ("fn main\njmp\nprint %a", "x.pn:2: expected: jmp <label>; found 'print'"),
     ("fn main\ncall 7", "x.pn:2: expected: call <function>; found '7'"),
     ("fn main\nswap %a %a", "x.pn:2: expected: swap %a %b, two different registers; found %a twice"),
-    ("fn main\njump x", "x.pn:2: no instruction is called jump (expected: an instruction, NAME: or fn NAME)"),
+    ("fn main\njump x", "x.pn:2: no instruction is called jump (did you mean jmp?)"),
+    ("fn main\nxyzzy", "x.pn:2: no instruction is called xyzzy (expected: an instruction, NAME: or fn NAME)"),
     ("fn main\n%a", "x.pn:2: expected: an instruction, NAME: or fn NAME; found '%a'"),
     ("fn main\njmp away", "x.pn:2: no label away in fn main (expected: away:)"),
     ("fn main\njmp away\nfn b\naway:", "x.pn:2: no label away in fn main (expected: away:)"),
@@ -146,28 +160,90 @@ ERRORS = [
     ("fn main\nset %a 4294967296", "x.pn:2: number too large: 4294967296 (expected: at most 4294967295)"),
     ("fn main\nset %a " + "9" * 9999, "x.pn:2: n"),
     ("fn main\nprint <<END\nx", "x.pn:2: the text of <<END has no end (expected: a line that is just END)"),
-    ("fn main\n#import x", "x.pn:2: expected: #include NAME, alone on its line"),
-    ("#include", "x.pn:1: expected: #include NAME, alone on its line"),
-    ("#include a b", "x.pn:1: expected: #include NAME, alone on its line"),
-    ("#include ../a", "x.pn:1: expected: #include NAME, alone on its line"),
-    ("#include /a", "x.pn:1: expected: #include NAME, alone on its line"),
+    ("fn main\n#import x", "x.pn:2: expected: #include NAME or #annotate, alone on its line"),
+    ("#include", "x.pn:1: expected: #include NAME or #annotate, alone on its line"),
+    ("#include a b", "x.pn:1: expected: #include NAME or #annotate, alone on its line"),
+    ("#include ../a", "x.pn:1: expected: #include NAME or #annotate, alone on its line"),
+    ("#include /a", "x.pn:1: expected: #include NAME or #annotate, alone on its line"),
     ("#include a", "x.pn:1: no module a (expected: a.pn on the include path)"),
     ("fn main\nset %q 1", "found '%q'"),
     ("fn main\nset %a 1x", "found '1x'"),
     ("fn main\n\x1b[2J", r"found '\x1b[2J'"),
     ("fn main\n\0", "x.pn:2: a NUL character (expected: text)"),
     ("fn main\n\ud800", "x.pn: not text that UTF-8 can hold (expected: UTF-8)"),
-    ("fn main\nuser.find %a", "x.pn:2: user.find: this cw does not have that instruction yet"),
-    ("fn main\nenv.get %a %b", "x.pn:2: env.get: this cw does not have that instruction yet"),
+    ("fn main\nflaged %a", "x.pn:2: no instruction is called flaged (did you mean flagged?)"),
+    ("fn main\n" + "p" * 99, f"x.pn:2: no instruction is called {'p' * 39}… (expected: an instruction,"),
+    ("fn main\nagain: jmp agian", "x.pn:2: no label agian in fn main (did you mean again?)"),
+    ("fn main\ncall mian", "x.pn:2: no function mian (did you mean main?)"),
+    ("fn main\njmp " + "x" * 999, f"x.pn:2: no label {'x' * 39}… in fn main (expected: {'x' * 39}…:)"),
+    ("fn main\nprint <<" + "E" * 99, f"x.pn:2: the text of <<{'E' * 39}… has no end"),
+    ("fn main\n#annotate x", "x.pn:2: expected: #include NAME or #annotate, alone on its line"),
+    ("fn main\nanno 1", "x.pn:2: expected: anno <string> or anno 2 <string>; found '1'"),
+    ("fn main\nanno 2 %a", "x.pn:2: expected: anno <string> or anno 2 <string>; found '%a'"),
+    ("fn main\nanno", "x.pn:2: expected: anno <string> or anno 2 <string>; found the end of the file"),
+    ("fn main\nanno 2 \"x\" ret", "x.pn:2: 'ret' is in no function (expected: fn NAME before it)"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("source", "sentence"), ERRORS)
 def test_an_error_names_file_line_and_what_was_expected(source: str, sentence: str) -> None:
-    error = error_of(source)
+    error = str(error_of(source))
     assert sentence in error
     assert error.isprintable()
     assert len(error) < 200
+
+
+CARETS = [
+    ("fn main\n  set %a x", "  set %a x\n         ^"),
+    ("fn main\n  set %a ; why\n  x", "  set %a ; why\n  ^"),
+    ("fn main\n  jmp\n  print %a", "  jmp\n  ^"),
+    ("fn main\n  ret  fn", "  ret  fn\n       ^"),
+    ("fn main\n  noop  flaged %a", "  noop  flaged %a\n        ^"),
+    ("fn main\n  swap %a %a", "  swap %a %a\n          ^"),
+    ("fn main\n  swap %a\n  %a", "  swap %a\n  ^"),
+    ("fn main\n  jz  away  ret", "  jz  away  ret\n      ^"),
+    ("fn main\n  jz +7 ret", "  jz +7 ret\n     ^"),
+    ("fn main\n  call away", "  call away\n       ^"),
+    ("fn main fn  main", "fn main fn  main\n            ^"),
+    ("fn main a: noop a:", "fn main a: noop a:\n                ^"),
+    ("fn main\n print %a 3", " print %a 3\n          ^"),
+    ("fn main\n set %a 099", " set %a 099\n        ^"),
+    ("fn main\n print <<END\nx", " print <<END\n       ^"),
+    ("fn main\n  acl x\nfn acl", "fn acl\n   ^"),
+    ("  #include  nope ", "  #include  nope\n            ^"),
+    ("  #import x", "  #import x\n  ^"),
+    ("  ret", "  ret\n  ^"),
+    ("  acl allow ALL ALL", "  acl allow ALL ALL\n  ^"),
+    ("fn main\n  noop \0\n", "  noop \\x00\n       ^"),
+    ("fn main\n\tset\t%a\tx\r", "        set     %a      x\n                        ^"),
+    ('fn main\nprint "日本" x', 'print "日本" x\n             ^'),
+    ('fn main\nprint "e\u0301" x', 'print "e\u0301" x\n          ^'),
+    ('fn main\nprint "\x1b[2J\u202e" x', 'print "\\x1b[2J\\u202e" x\n                      ^'),
+    ("fn main\n" + " " * 70 + "x " + "y" * 28, " " * 70 + "x " + "y" * 28 + "\n" + " " * 70 + "^"),
+    ("fn main\n" + " " * 70 + "x " + "y" * 29, "…" + " " * 68 + "x " + "y" * 29 + "\n" + " " * 69 + "^"),
+    ("fn main\nx " + "y" * 2**20, "x " + "y" * 97 + "…\n^"),
+    (f'fn main\nprint "{"z" * 2**20}" x', "…" + "z" * 96 + '" x\n' + " " * 99 + "^"),
+    (f'fn main\nprint "{"木" * 500}" x', "…" + "木" * 48 + '" x\n' + " " * 99 + "^"),
+    ("", ""),
+    ("fn main " + "noop " * IMAGE_LIMIT, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "excerpt"), CARETS)
+def test_an_error_shows_its_line_and_a_caret(source: str, excerpt: str) -> None:
+    error = error_of(source)
+    assert error.excerpt == excerpt
+    assert "\n" not in str(error)
+
+
+@given(st.text(min_size=1), st.integers(0, 500))
+def test_excerpts_are_two_narrow_lines_and_harmless(line: str, column: int) -> None:
+    place = Place("x", 1, line * 20, column % (20 * len(line)))
+    shown, caret = place.excerpt.split("\n")
+    assert shown.isprintable()
+    assert len(caret) <= 101
+    assert caret.strip(" ") == "^"
+    assert sum(not combining(character) for character in shown) <= 100
 
 
 def test_includes_are_read_where_they_stand_and_once() -> None:
@@ -191,6 +267,26 @@ def test_annotations_tell_files_and_functions() -> None:
     places = [image.index(b"\x08\x14\0\0\0" + text) for text in [*texts, b"\x01mine\0"]]
     assert places == sorted(places)
     assert image.count(b"\x08\x14") == 7
+
+
+def test_a_source_can_ask_for_its_annotations() -> None:
+    source = 'fn main anno "mine" ret'
+    kept = assemble(source, "m", nothing, annotate=True)
+    assert assemble(f"#annotate\n{source}", "m", nothing) == kept != assemble(source, "m", nothing)
+    assert assemble(f"{source}\n#annotate", "m", nothing, annotate=True) == kept
+
+
+def test_annotations_of_modules_can_be_written() -> None:
+    included = assemble("#include a\nfn main ret", "m", including(a="fn a").get, annotate=True)
+    written = 'anno 2 "gone" anno 2 "module : a" fn a anno 2 "MAIN"\nfn main ret'
+    assert assemble(written, "m", nothing, annotate=True) == included
+    assert assemble(written, "m", nothing) == assemble("fn a fn main", "m", nothing)
+
+
+def test_any_space_separates() -> None:
+    assert assemble("fn main noop\u2028\x1cnoop\xa0", "m", nothing) == assemble(
+        "fn main noop noop", "m", nothing
+    )
 
 
 def test_errors_in_an_included_file_name_that_file() -> None:

@@ -36,7 +36,7 @@ REFUSED = [
     (b"pn\x18\x30\0\0\0\x02\xff", "0x00000008: the image ends before its string table"),
     (image(b"\x7d\x00"), "0x00000002: unknown opcode 7d"),
     (image(RET, b"\xff\x01"), "0x00000004: unknown opcode ff"),
-    (image(b"\xe2\x00"), "0x00000002: unknown opcode e2"),
+    (image(b"\xef\x00"), "0x00000002: unknown opcode ef"),
     (image(b"\x00\x10", word(1)), "0x00000002: noop: illegal operand types 10 (expected: noop)"),
     (image(b"\x09\x11", word(1), word(1)), "add: illegal operand types 11 (expected: add %a (%b|<number>))"),
     (image(b"\x10\x01", word(1)), "ret or retv: illegal operand types 01 (expected: ret or retv (%a|"),
