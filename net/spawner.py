@@ -3,8 +3,8 @@
 A process with threads must not fork, and Python's start-up is too slow to pay for every command and password;
 so a process without threads waits at the end of a socket pair. It is the parent of every child, so what it is
 to end cannot have become another process. A child has one end of a channel, the log, and nothing else of what
-was open; what is said on the channel the spawner never sees. It outlives nobody: when whoever started it
-goes, in whatever way, so do the children and it.
+was open, but what was to be spared; what is said on the channel the spawner never sees. It outlives nobody:
+when whoever started it goes, in whatever way, so do the children and it.
 
 Each packet to it is a `Request`, a START with the child's end of a channel beside it (SCM_RIGHTS); each from
 it says how the child of a number ended. Should it die it is not started again: it is too small to fail by
@@ -22,11 +22,12 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from enum import IntEnum
 
 from errors import CwError
+from host.descendants import end_below
 
 
 class Request(IntEnum):
@@ -34,7 +35,7 @@ class Request(IntEnum):
 
     START = 1
     STOP = 2  # SIGTERM to its process group, so that it may still say what it has
-    KILL = 3  # SIGKILL to its process group, its children included
+    KILL = 3  # SIGKILL to it and all below it
 
 
 REQUEST = struct.Struct("!BQd")
@@ -47,7 +48,6 @@ NOT_STARTED = 255
 Work = Callable[[socket.socket], None]
 """What a child does with its end of the channel."""
 
-_SIGNALS = {Request.STOP: signal.SIGTERM, Request.KILL: signal.SIGKILL}
 _OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERNAL_ERROR = 70
 _LONGEST_WAIT = 3600.0
@@ -88,7 +88,7 @@ class Spawner:
         self._ask(Request.STOP, number)
 
     def kill(self, number: int) -> None:
-        """End a child, and all in its process group."""
+        """End a child, and all below it."""
         self._ask(Request.KILL, number)
 
     def _ask(self, request: Request, number: int) -> None:
@@ -111,23 +111,26 @@ class Spawner:
         os.waitpid(self._pid, 0)
 
 
-def start(work: Work) -> Spawner:
-    """Fork the spawner. To be called while this process has one thread. Raises SpawnError."""
+def start(work: Work, spared: Sequence[int] = ()) -> Spawner:
+    """Fork the spawner. To be called while this process has one thread. Raises SpawnError.
+
+    Of all descriptors that are open it and its children keep those that are `spared`.
+    """
     try:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
     except OSError as error:
         raise SpawnError(f"cannot start a process: {error.strerror}") from error
     if pid == 0:
-        _leave(lambda: serve(theirs, work))
+        _leave(lambda: serve(theirs, work, spared))
     theirs.close()
     return Spawner(pid, ours)
 
 
-def serve(control: socket.socket, work: Work) -> None:
+def serve(control: socket.socket, work: Work, spared: Sequence[int] = ()) -> None:
     """The spawner's life: until the other end of `control` is closed; it then kills every child left."""
-    _detach(control)
-    children = _Children(control, work)
+    _detach(control, spared)
+    children = _Children(control, work, spared)
     try:
         while children.turn():
             pass
@@ -135,7 +138,7 @@ def serve(control: socket.socket, work: Work) -> None:
         children.kill_all()
 
 
-def _detach(control: socket.socket) -> None:
+def _detach(control: socket.socket, spared: Sequence[int]) -> None:
     """Leave the terminal and all open files but the log; leave signals to the parent."""
     os.setsid()
     for ignored in _OF_THE_PARENT:
@@ -145,12 +148,12 @@ def _detach(control: socket.socket) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    _close_all_but(control)
+    _close_all_but(control.fileno(), *spared)
 
 
-def _close_all_but(kept: socket.socket) -> None:
-    os.closerange(3, kept.fileno())
-    os.closerange(kept.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+def _close_all_but(*kept: int) -> None:
+    for last, following in itertools.pairwise((2, *sorted(kept), os.sysconf("SC_OPEN_MAX"))):
+        os.closerange(last + 1, following)
 
 
 def _leave(life: Callable[[], None]) -> None:
@@ -176,18 +179,27 @@ class _Child:
         self.condemned = False
         """Whether it was to be ended; its own children are then not left over."""
 
-    def end(self, number: signal.Signals) -> None:
-        """Send a signal to the child's process group."""
+    def stop(self) -> None:
+        """Ask the child's process group to end."""
         self.condemned = True
-        if number is signal.SIGKILL:
-            self.deadline = math.inf
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the child and all below it, in whatever groups: halted, it starts nobody else meanwhile."""
+        self.condemned = True
+        self.deadline = math.inf
+        self._send(signal.SIGSTOP)
+        end_below(self.pid)
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):  # nobody of ours is left in it
             os.killpg(self.pid, number)
 
     def bury(self) -> int:
         """Take leave of a child that has ended; how it did."""
         if self.condemned:
-            self.end(signal.SIGKILL)
+            self._send(signal.SIGKILL)
         os.close(self.ended)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
@@ -195,9 +207,10 @@ class _Child:
 class _Children:
     """The children by their numbers, and the socket that says what is to be done with them."""
 
-    def __init__(self, control: socket.socket, work: Work) -> None:
+    def __init__(self, control: socket.socket, work: Work, spared: Sequence[int]) -> None:
         self._control = control
         self._work = work
+        self._spared = spared
         self._children: dict[int, _Child] = {}
 
     def turn(self) -> bool:
@@ -213,7 +226,7 @@ class _Children:
                 del self._children[number]
                 self._tell(number, child.bury())
             elif child.deadline <= time.monotonic():
-                child.end(signal.SIGKILL)
+                child.kill()
         return self._control.fileno() not in ready or self._obey()
 
     def _obey(self) -> bool:
@@ -228,7 +241,7 @@ class _Children:
         if asked == Request.START:
             self._start(number, limit, descriptors)
         elif child := self._children.get(number):
-            child.end(_SIGNALS[Request(asked)])
+            (child.stop if asked == Request.STOP else child.kill)()
         return True
 
     def _start(self, number: int, limit: float, descriptors: list[int]) -> None:
@@ -248,7 +261,7 @@ class _Children:
 
     def _live(self, channel: socket.socket) -> None:
         os.setpgid(0, 0)
-        _close_all_but(channel)
+        _close_all_but(channel.fileno(), *self._spared)
         channel.set_inheritable(False)
         for changed in _OF_THE_PARENT:
             signal.signal(changed, signal.SIG_DFL)
@@ -257,7 +270,7 @@ class _Children:
 
     def kill_all(self) -> None:
         for child in self._children.values():
-            child.end(signal.SIGKILL)
+            child.kill()
 
     def _tell(self, number: int, status: int) -> None:
         with suppress(OSError):  # the parent is gone, which the next packet will say, or does not listen

@@ -11,6 +11,7 @@ from conf.document import insist_on_some
 from conf.load import load, show
 from conf.schema import CogdConf
 from conf.watched import Watched
+from host.itself import archive
 from mesh import acl
 from net import spawner
 from net.builtin import host_fqdn, node_uuid, require_state_dir, stored_uuid
@@ -45,7 +46,9 @@ def main(argv: Sequence[str]) -> int:
         check(conf, log)
         print("cogd: configuration, keys and permissions are good")
         return 0
-    hands = spawner.start(workplace.work)
+    ours = archive()
+    # Its children import what they need from there: for the few that do, an idle agent carries nothing.
+    hands = spawner.start(workplace.work, () if ours is None else (ours,))
     try:
         live(conf, log, hands)
     finally:

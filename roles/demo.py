@@ -9,13 +9,13 @@ import os
 import shlex
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from errors import CwError
+from host.itself import itself
 from roles import init
 from roles.arguments import Parser
 from roles.children import Child, ChildFailed, Children, Stopped
@@ -64,9 +64,6 @@ QUERIES = (
 
 PORTS_TRIED = 5
 """Free ports that are tried: between finding one and listening on it, somebody else may."""
-
-FLAGS = (("isolated", "-I"), ("no_site", "-S"), ("dont_write_bytecode", "-B"))
-"""Options of the interpreter that its children get too: they must find what we find, and nothing else."""
 
 
 class PortTaken(CwError):
@@ -197,13 +194,6 @@ class Site:
     def _start(self, name: str, subcommand: str, configuration: Path) -> Child:
         words = [*itself(), subcommand, "-c", str(configuration)]
         return self._children.start(name, words, self._directory / f"{name}.log")
-
-
-def itself() -> list[str]:
-    """The words that run this same cw again: the interpreter with its options, and the file."""
-    flags = [flag for name, flag in FLAGS if getattr(sys.flags, name)]
-    # Not the name of a link: cw-demo would be `cw demo` again.
-    return [sys.executable, *flags, os.path.realpath(sys.argv[0])]
 
 
 def _called() -> list[str]:

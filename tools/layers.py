@@ -14,7 +14,8 @@ from typing import NamedTuple
 LEVELS = (
     ("cw",),
     ("roles",),
-    ("net", "auth", "host"),
+    ("net", "auth"),
+    ("host",),
     ("mesh", "policy"),
     ("vm", "wire", "conf"),
     ("errors",),

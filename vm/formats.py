@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import NamedTuple
 
 from vm.faults import Fault
@@ -12,13 +13,14 @@ WIDEST = 4_096
 """The largest width or precision, in bytes."""
 
 PARTS_LIMIT = 4_096
-"""The most directives that a format may have."""
+"""The most directives that a format may have, and the most words."""
 
 _DIRECTIVE = re.compile(
     rb"%(?:(?P<bare>[%T])"
     rb"|\[(?P<register>[a-p])\](?P<flags>[-+ #0]*)(?P<width>\d{0,9})(?:\.(?P<precision>\d{0,9}))?"
     rb"(?P<letter>[sdiouxX]))"
 )
+_WORD = re.compile(rb"(?:" + _DIRECTIVE.pattern + rb"|\S)+")
 _SIGNED = b"di"
 
 
@@ -91,6 +93,14 @@ def parse(template: bytes) -> tuple[Part, ...]:
     if at < len(template):
         parts.append(template[at:])
     return tuple(parts)
+
+
+def words_of(template: bytes) -> list[bytes]:
+    """The words of a format, each a format; spaces inside a directive separate none. Faults at too many."""
+    words = [found[0] for found in islice(_WORD.finditer(template), PARTS_LIMIT + 1)]
+    if len(words) > PARTS_LIMIT:
+        raise Fault(f"bad format: more than {PARTS_LIMIT} words")
+    return words
 
 
 def _field(found: re.Match[bytes]) -> Field:

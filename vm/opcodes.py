@@ -196,8 +196,8 @@ TABLE: tuple[Opcode, ...] = (
     _row(0x65, "env.set", "r/s, r/s", PURE, "Sets one.", environment.change),
     _row(0x66, "env.unset", "r/s", PURE, "Removes one.", environment.unset),
     _row(0x67, "localsys", "r/s, r", EXECUTES, "Runs cw localsys; its first line, acc its exit status.", programs.localsys),
-    _row(0x68, "runas.uid", "r/n", PURE, "The user id for exec and system.", programs.runas_uid),
-    _row(0x69, "runas.gid", "r/n", PURE, "The group id for exec and system.", programs.runas_gid),
+    _row(0x68, "runas.uid", "r/n", PURE, "The user id for exec, system and run.", programs.runas_uid),
+    _row(0x69, "runas.gid", "r/n", PURE, "The group id for exec, system and run.", programs.runas_gid),
     _row(0x6a, "exec", "r/s, r", EXECUTES, "Runs a command; its first line, acc its exit status.", programs.execute),
     _row(0x6b, "dump", "", PURE, "Prints the machine's state.", state.dump),
     _row(0x6c, "halt", "", PURE, "Stops.", flow.halt),
@@ -219,6 +219,7 @@ TABLE: tuple[Opcode, ...] = (
     _row(0x7c, "system", "r/s", EXECUTES, "Formats and runs a command, output to ours; acc its exit status.", programs.system),
     _row(0xe0, "fact.get", "r/s, r", READS, "The value of a fact; acc 1 if there is none.", facts.get),
     _row(0xe1, "fact.next", "r/s, r", READS, "The next fact's name; acc 1 at the end.", facts.following),
+    _row(0xe2, "run", "r/n", EXECUTES, "Pops so many words, the program first, and runs them, no shell; acc its exit status.", programs.run),
 )
 # fmt: on
 

@@ -1,11 +1,115 @@
-"""Programs run as children: shell lines, words, and cw localsys."""
+"""Programs run as children: shell lines, words from the stack or a format, and cw localsys."""
 
 from __future__ import annotations
 
-from vm.program import Handler
+from errno import ENOENT
 
-localsys: Handler | None = None
-execute: Handler | None = None
-system: Handler | None = None
-runas_uid: Handler | None = None
-runas_gid: Handler | None = None
+from vm.faults import Fault, Limit
+from vm.formats import words_of
+from vm.host.programs import Order, Sink
+from vm.machine import Machine
+from vm.ops.build import INTO, NUMBER, TEXT, takes
+
+SHELL = (b"/bin/sh", b"-c")
+
+NOT_FOUND, NOT_RUN = 127, 126
+"""Exit statuses of what did not start, as a shell has them (POSIX, Shell Command Language, 2.8.2)."""
+
+
+class Started:
+    """How many programs this run has started."""
+
+    def __init__(self, _machine: Machine) -> None:
+        self.count = 0
+
+
+class FirstLine:
+    """Takes the first line of an output, which the heap is charged for, and lets the rest go."""
+
+    def __init__(self, machine: Machine) -> None:
+        machine.remember(b"")
+        self.line = bytearray()
+        self._machine = machine
+        self._complete = False
+
+    def __call__(self, piece: bytes) -> None:
+        """The next piece of the output."""
+        if self._complete:
+            return
+        line, end, _ = piece.partition(b"\n")
+        self._machine.remember(line)
+        self.line += line
+        self._complete = bool(end)
+
+
+@takes(TEXT, INTO)
+def execute(machine: Machine, line: bytes) -> int | None:
+    """Run a shell line; the first line of its output."""
+    return _first_line(machine, (*SHELL, line))
+
+
+@takes(TEXT)
+def system(machine: Machine, template: bytes) -> None:
+    """Format a shell line and run it, its output to ours."""
+    _run(machine, (*SHELL, machine.format(template)), _copied(machine))
+
+
+@takes(NUMBER)
+def run(machine: Machine, count: int) -> None:
+    """Pop so many words, the program first, and run them as they are, output to ours."""
+    if count > len(machine.stack):
+        raise Fault("data stack underflow")
+    words = tuple(machine.text(machine.stack.pop()) for _ in range(count))
+    _run(machine, words, _copied(machine))
+
+
+@takes(TEXT, INTO)
+def localsys(machine: Machine, template: bytes) -> int | None:
+    """Run `cw localsys` with the words of a format, formatted one by one; the first line of its output."""
+    words = [b"localsys"]
+    for word in words_of(template):
+        words.append(machine.format(word))
+        machine.remember(words[-1])
+    return _first_line(machine, tuple(words), of_cw=True)
+
+
+@takes(NUMBER)
+def runas_uid(machine: Machine, user: int) -> None:
+    """Set who the programs of exec, system and run are to be."""
+    machine.run_as = user, machine.run_as[1]
+
+
+@takes(NUMBER)
+def runas_gid(machine: Machine, group: int) -> None:
+    """The same for their group."""
+    machine.run_as = machine.run_as[0], group
+
+
+def _copied(machine: Machine) -> Sink:
+    """Copies to our output what its limit lets pass; the program writes on, to nowhere."""
+    return lambda piece: machine.write(machine.output, piece)
+
+
+def _first_line(machine: Machine, words: tuple[bytes, ...], of_cw: bool = False) -> int | None:
+    """Run and keep the first line of output, without the newline; None if nothing ran."""
+    output = FirstLine(machine)
+    return machine.place(bytes(output.line)) if _run(machine, words, output, of_cw) else None
+
+
+def _run(machine: Machine, words: tuple[bytes, ...], output: Sink, of_cw: bool = False) -> bool:
+    """Set acc to the exit status of a program; whether it ran. Its error output goes to ours."""
+    started = machine.family(Started)
+    if started.count >= machine.limits.children:
+        raise Limit("children", machine.limits.children)
+    started.count += 1
+    user, group = (None, None) if of_cw else machine.run_as
+    order = Order(words, machine.environment, user, group, machine.umask, of_cw)
+    try:
+        machine.acc = machine.host.programs.run(
+            order, output, lambda piece: machine.write(machine.errors, piece), machine.poll
+        )
+    except OSError as error:
+        machine.failed(error)
+        machine.acc = NOT_FOUND if error.errno == ENOENT else NOT_RUN
+        return False
+    return True
