@@ -1,3 +1,4 @@
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -46,6 +47,21 @@ def test_a_file_does_not_get_the_list_that_its_directory_gives_new_ones(tmp_path
         assert path.stat().st_mode == 0o100640
     assert ACCESS not in os.listxattr(old)
     assert ACCESS in os.listxattr(new)
+
+
+@pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_may_have_no_attributes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "listxattr", refuse)
+    told = attempted('fs.put %a "new"', path)
+    assert (told, path.read_bytes()) == (("", b"new") if error == errno.EOPNOTSUPP else ("EIO", b"old"))
+    assert entries(tmp_path) == ["file"]
 
 
 def test_what_takes_the_name_meanwhile_is_not_written_through(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.real_files import KINDS, attempted, done, entries, made, process_umask
+from tests.vm.real_files import KINDS, Filed, attempted, done, entries, made, process_umask
 
 
 @pytest.fixture
@@ -245,6 +245,18 @@ def test_parents_through_a_link_to_a_directory(paths: dict[str, Path]) -> None:
     link.symlink_to("dir")
     assert attempted("fs.mkparent %a", link / "x" / "y") == ""
     assert entries(paths["dir"]) == ["x"]
+
+
+class Gone:
+    """A file system with nothing in it, not even a root."""
+
+    def stat(self, path: bytes) -> None:
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+
+@pytest.mark.parametrize("path", ["a/b", "/a/b", "/", "."])
+def test_parents_where_nothing_exists(path: str) -> None:
+    assert attempted("fs.mkparent %a", path, host=Filed(Gone())) == "ENOENT"
 
 
 ONE_PATH = ["touch", "mkdir", "unlink", "rmdir", "chown %a 1", "chgrp %a 1", "chmod %a 1", 'put %a "x"']
