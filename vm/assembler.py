@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import NoReturn
 
-from vm.layout import Function, Item, image_of
+from vm.layout import Function, Item, image_of, names_in
 from vm.lexer import Lexeme, Token, brief, is_word, tokens
 from vm.modules import Source
+from vm.names import Names
 from vm.opcodes import BY_NAME, Opcode
 from vm.places import AssemblyError, Place, Remark, meant
 
-__all__ = ["AssemblyError", "Find", "Remark", "assemble", "is_name"]
+__all__ = ["AssemblyError", "Find", "Remark", "assemble", "assemble_named", "is_name"]
 
 Find = Callable[[str], Source | None]
 """The source of the module that an #include names, or None."""
@@ -48,12 +49,20 @@ def assemble(
     Raises AssemblyError: `FILE:LINE: expected: set %a (%b|<string>|<number>); found 'x'`; its `excerpt` shows
     the place. Warnings come in the same form.
     """
+    return assemble_named(source, name, find, annotate, warn)[0]
+
+
+def assemble_named(
+    source: str, name: str, find: Find, annotate: bool, warn: Callable[[Remark], None]
+) -> tuple[bytes, Names]:
+    """The same, and what its functions and labels are called in the source."""
     parser = _Parser(find, warn)
     parser.file(Source(name, source, None), "MAIN")
     if "main" not in parser.functions:
         hint = "; a module is for #include" if parser.functions else ""
         raise AssemblyError(f"{name}: no function main (expected: fn main{hint})")
-    return image_of(parser.items, parser.functions, annotate or parser.annotates)
+    image = image_of(parser.items, parser.functions, annotate or parser.annotates)
+    return image, names_in(parser.items, parser.functions)
 
 
 def is_name(text: str) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import NamedTuple
 
 from vm.lexer import Lexeme, Token, brief
+from vm.names import Names
 from vm.opcodes import Opcode
 from vm.places import AssemblyError, Place, meant
 from vm.program import ADDRESS, EMBED, END, IMAGE_LIMIT, LITERAL, MAGIC, REGISTER
@@ -35,6 +37,18 @@ class Function:
 def image_of(items: list[Item], functions: dict[str, Function], annotate: bool) -> bytes:
     """The image of a program; without `annotate`, annotations take no room in it. Raises AssemblyError."""
     return _Layout(items, functions, annotate).image()
+
+
+def names_in(items: list[Item], functions: dict[str, Function]) -> Names:
+    """The names of functions and labels by position, which counts items but annotations."""
+    positions = list(accumulate((not item.annotation for item in items), initial=0))
+    starts = {positions[function.start]: name for name, function in functions.items()}
+    labels = {
+        positions[item]: label
+        for function in functions.values()
+        for label, (item, _) in function.labels.items()
+    }
+    return Names(tuple(sorted(starts)), tuple(starts[start] for start in sorted(starts)), labels)
 
 
 class _Layout:
