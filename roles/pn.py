@@ -1,184 +1,224 @@
-"""`cw pn`: assemble Pendulum, say what a program would do to the host, or run it here."""
+"""`cw pn`: assemble Pendulum, disassemble it, say what a program would do to the host, or run it here."""
 
 from __future__ import annotations
 
-import os
-import stat
+import argparse
+import math
+import re
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from conf.kinds import brief
-from conf.version import VERSION
-from errors import CwError
-from host.local import Local
 from roles.arguments import Parser, UsageError
-from roles.log import Log
-from vm import modules
-from vm.assembler import Find, assemble
-from vm.effects import effect_of
-from vm.machine import Limits, run
-from vm.modules import Source
-from vm.program import IMAGE_LIMIT, MAGIC
-from vm.verifier import Program, verify
+from roles.log import Log, escaped
+from roles.pn_files import INCLUDE_PATH, STANDARD, finder, read, shown, text_of, write
+from vm.assembler import Remark, assemble_named
+from vm.machine import Limits
+from vm.names import Names
+from vm.program import MAGIC
+from vm.verifier import verify
 
 EXAMPLES = """\
   cw pn hello.pn world           assemble and run a source, with one argument
-  cw pn -S hello.pn              assemble it to hello.pn.S
-  cw pn hello.pn.S world         run that image
-  cw pn -e hello.pn              pure, reads, writes or executes: the worst that it can do
-  cw pn -S -g -o - - < hello.pn  from standard input to standard output, with annotations
+  cw pn -S hello.pn              assemble it to hello.pn.S, which cw pn runs too
+  cw pn -e hello.pn              the worst that it can do: pure, reads, writes, executes
+  cw pn -d -o - hello.pn.S       back to source, on standard output
+  cw pn -T hello.pn 2>trace      keep a trace of the run
 """
 
-SOURCE_LIMIT = 4_194_304
-"""Bytes of one source file."""
+COVERAGE = ".pcov"
+"""What the name of a file of coverage ends in."""
 
-INCLUDE_PATH = "PENDULUM_INCLUDE"
-
-STANDARD = "-"
-"""The file that is standard input, or standard output."""
+UNLIMITED = Limits(sys.maxsize, math.inf, sys.maxsize, sys.maxsize, sys.maxsize, sys.maxsize)
 
 
-class UnusableFile(CwError):
-    """The file cannot be read or written."""
+def _whole(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text[:40]!r}")
+    return int(text)
 
 
-class _ThisHost(Local):
-    """The machine's host for a program that a user runs: facts of this host, no access rules."""
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, more than 0, got {text[:40]!r}")
+    return float(text)
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
 
-    def facts(self) -> Mapping[str, str]:
-        from net.builtin import builtin, host_fqdn, times
+class Bound(NamedTuple):
+    """An option that sets one field of Limits."""
 
-        return builtin(host_fqdn(), "", VERSION) | times(time.time())
+    option: str
+    field: str
+    value: str
+    read: Callable[[str], float]
+    sentence: str
 
-    def acls(self) -> Sequence[str]:
-        return ()
 
-    def log(self, level: str, text: str) -> None:
-        self._log.info(f"{level}: {text}")
+BOUNDS = (
+    Bound("--limit-instructions", "instructions", "N", _whole, "instructions in all"),
+    Bound("--limit-time", "seconds", "SECONDS", _seconds, "run time"),
+    Bound("--limit-heap", "heap", "BYTES", _whole, "strings that it makes"),
+    Bound("--limit-output", "output", "BYTES", _whole, "what it prints and logs"),
+    Bound("--limit-directories", "directories", "N", _whole, "directories open at once"),
+    Bound("--limit-children", "children", "N", _whole, "programs started"),
+)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what the options say; the status is the program's, 125 after a fault, 126 for a refused image."""
+    """Do what the options say; the status is the program's, 124 after its time, 125 after any other fault.
+
+    Raises CwError: 126 for a refused image.
+    """
+    options = _parser().parse_args(argv)
+    _check(options)
+    log = Log("cw")
+    image, names = _image(options, log)
+    if options.assembles:
+        write(options.out or _beside(options.file, ".S"), image)
+        return 0
+    if options.disassembles:
+        return _disassemble(image, options.out or STANDARD)
+    if options.effect:
+        from vm.effects import effect_of
+
+        print(effect_of(verify(image)).word)
+        return 0
+    return _run(image, names, options, log)
+
+
+def _parser() -> Parser:
     parser = Parser("pn", "Runs a program in Pendulum, source or image, under limits.", EXAMPLES)
+    parser.usage = "cw pn [OPTION ...] FILE [ARG ...]"
+    parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
     parser.add_argument("file", metavar="FILE", help="source or image; - is standard input")
     rest = parser.add_argument(
         "arguments", nargs="...", metavar="ARG", help="what main finds on its data stack"
     )
     rest.required = False
-    doing = parser.add_mutually_exclusive_group()
-    doing.add_argument("-S", dest="assembles", action="store_true", help="assemble to FILE.S, run nothing")
-    doing.add_argument("-e", dest="effect", action="store_true", help="print the effect, run nothing")
-    parser.add_argument("-o", dest="out", metavar="OUT", help="with -S: write to OUT; - is standard output")
-    parser.add_argument("-g", dest="annotate", action="store_true", help="keep annotations")
+    instead = parser.add_mutually_exclusive_group()
+    for letter, name, sentence in (
+        ("-S", "assembles", "assemble to FILE.S, run nothing"),
+        ("-d", "disassembles", "disassemble to standard output, run nothing"),
+        ("-e", "effect", "print the effect, run nothing"),
+    ):
+        instead.add_argument(letter, dest=name, action="store_true", help=sentence)
     parser.add_argument(
-        "-I", dest="path", metavar="DIR", action="append", default=[], help=f"before ${INCLUDE_PATH}"
+        "-o", dest="out", metavar="OUT", help="with -S and -d: write to OUT; - is standard output"
     )
-    options = parser.parse_args(argv)
-    if options.out is not None and not options.assembles:
-        raise UsageError("-o goes with -S (see cw pn --help)")
-    if options.arguments and (options.assembles or options.effect):
-        raise UsageError("arguments are for a program that runs (see cw pn --help)")
-    log = Log("cw")
-    image = _image(options.file, _finder(options.path), options.annotate, log)
-    if options.assembles:
-        _write(options.out or _image_name(options.file), image)
-        return 0
-    program = verify(image)
-    if options.effect:
-        print(effect_of(program).word)
-        return 0
-    return _run(program, [options.file, *options.arguments], log)
+    parser.add_argument("-g", dest="annotate", action="store_true", help="keep annotations of a source")
+    parser.add_argument(
+        "-I",
+        dest="path",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help=f"find #includes, before ${INCLUDE_PATH}",
+    )
+    parser.add_argument("-T", dest="trace", action="store_true", help="trace to standard error")
+    parser.add_argument(
+        "--cover",
+        action="store_true",
+        help=f"write what ran to FILE{COVERAGE}, tell how much",
+    )
+    limits = parser.add_argument_group("limits")
+    for bound in BOUNDS:
+        default = f"{getattr(Limits(), bound.field):.10g}"
+        limits.add_argument(
+            bound.option,
+            dest=bound.field,
+            type=bound.read,
+            metavar=bound.value,
+            help=f"{bound.sentence} ({default})",
+        )
+    limits.add_argument("--no-limits", dest="unlimited", action="store_true", help="none but those given")
+    return parser
 
 
-def _image(name: str, find: Find, annotate: bool, log: Log) -> bytes:
-    """The image that a file is, or that its source makes."""
-    content = _read(name)
-    if content.startswith(MAGIC):
-        return content
-    shown = "<stdin>" if name == STANDARD else name
-    return assemble(_text(content, shown), shown, find, annotate, log.warning)
-
-
-def _image_name(name: str) -> str:
-    return STANDARD if name == STANDARD else name + ".S"
-
-
-def _finder(directories: Sequence[str]) -> Find:
-    """Where an #include looks: `directories`, then the environment's, then the modules that ship with cw."""
-    path = [*directories, os.environ.get(INCLUDE_PATH, "")]
-    places = [place for part in path for place in part.split(":") if place]
-
-    def find(module: str) -> Source | None:
-        for place in places:
-            file = Path(place, module + ".pn")
-            if os.path.isfile(file):  # unlike Path.is_file, which raises where it may not look
-                text = _text(_read(str(file)), str(file))
-                status = file.stat()
-                return Source(str(file), text, (status.st_dev, status.st_ino))
-        return modules.find(module)
-
-    return find
-
-
-def _read(name: str) -> bytes:
-    try:
-        if name == STANDARD:
-            content = sys.stdin.buffer.read(SOURCE_LIMIT + 1)
-        else:
-            with Path(name).open("rb") as file:
-                content = file.read(SOURCE_LIMIT + 1)
-    except OSError as error:
-        raise UnusableFile(
-            f"{brief(name)}: {error.strerror} (expected: a Pendulum source or image)"
-        ) from error
-    limit = IMAGE_LIMIT if content.startswith(MAGIC) else SOURCE_LIMIT
-    if len(content) > limit:
-        raise UnusableFile(f"{name}: too large (expected: at most {limit} bytes)")
-    return content
-
-
-def _text(content: bytes, name: str) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UnusableFile(f"{name}:{line}: not UTF-8 (expected: a Pendulum source or image)") from error
-
-
-def _write(name: str, image: bytes) -> None:
-    """Write the image whole or not at all; a device or a pipe is written as it is."""
-    if name == STANDARD:
-        sys.stdout.buffer.write(image)
-        sys.stdout.buffer.flush()
+def _check(options: Namespace) -> None:
+    """What argparse cannot: options that do not go together. Raises UsageError."""
+    runs = not (options.assembles or options.disassembles or options.effect)
+    if options.out is not None and not (options.assembles or options.disassembles):
+        raise UsageError("-o goes with -S or -d (see cw pn --help)")
+    if runs:
+        if options.cover and options.file == STANDARD:
+            raise UsageError(
+                f"--cover writes FILE{COVERAGE}, so FILE cannot be standard input (see cw pn --help)"
+            )
         return
-    target = Path(name)
+    given = {
+        "arguments are": options.arguments,
+        "-T is": options.trace,
+        "--cover is": options.cover,
+        "--no-limits is": options.unlimited,
+    } | {f"{bound.option} is": getattr(options, bound.field) is not None for bound in BOUNDS}
+    for what, wanted in given.items():
+        if wanted:
+            raise UsageError(f"{what} for a program that runs (see cw pn --help)")
+
+
+def _image(options: Namespace, log: Log) -> tuple[bytes, Names | None]:
+    """The image that a file is, or that its source makes, with the names in that."""
+    content = read(options.file)
+    if content.startswith(MAGIC):
+        return content, None
+    name = shown(options.file)
+    return assemble_named(
+        text_of(content, name),
+        name,
+        finder(options.path),
+        options.annotate,
+        lambda remark: _warn(log, remark),
+    )
+
+
+def _warn(log: Log, remark: Remark) -> None:
+    log.warning(remark)
+    for line in remark.excerpt.splitlines():
+        print(line, file=sys.stderr, flush=True)
+
+
+def _beside(name: str, ending: str) -> str:
+    return STANDARD if name == STANDARD else name + ending
+
+
+def _disassemble(image: bytes, out: str) -> int:
+    """Write the listing; a terminal gets no character that acts on it."""
+    from vm.disassembler import disassemble
+
+    listing = disassemble(image)
+    if out == STANDARD and sys.stdout.isatty():
+        listing = re.sub("[^\n\t]+", lambda text: escaped(text[0]), listing)
+    write(out, listing.encode())
+    return 0
+
+
+def _run(image: bytes, names: Names | None, options: Namespace, log: Log) -> int:
+    from roles.pn_run import run_here
+    from vm.coverage import Coverage
+    from vm.names import names_of
+
+    program = verify(image)
+    names = names or names_of(program)
+    coverage = Coverage(program) if options.cover else None
     try:
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-            target.write_bytes(image)
-            return
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            draft.write_bytes(image)
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise UnusableFile(f"{name}: {error.strerror} (expected: a file that can be written)") from error
+        return run_here(
+            coverage.program if coverage else program,
+            [options.file, *options.arguments],
+            _limits(options),
+            names if options.trace else None,
+            log,
+        )
+    finally:
+        if coverage:
+            executed = "".join(f"{line}\n" for line in coverage.executed())
+            write(options.file + COVERAGE, executed.encode())
+            for line in coverage.summary(names):
+                print(line, file=sys.stderr)
 
 
-def _run(program: Program, arguments: Sequence[str], log: Log) -> int:
-    limits = Limits()
-    outcome = run(program, arguments, _ThisHost(log), limits, lambda: False)
-    sys.stderr.flush()
-    sys.stdout.buffer.write(outcome.output)
-    sys.stdout.buffer.flush()
-    sys.stderr.buffer.write(outcome.error_output)
-    sys.stderr.buffer.flush()
-    if outcome.truncated:
-        log.warning(f"output cut at {limits.output} bytes")
-    return min(outcome.status, 255)
+def _limits(options: Namespace) -> Limits:
+    given = {bound.field: getattr(options, bound.field) for bound in BOUNDS}
+    chosen = {field: value for field, value in given.items() if value is not None}
+    return (UNLIMITED if options.unlimited else Limits())._replace(**chosen)

@@ -8,7 +8,6 @@ import pytest
 
 from errors import CwError
 from roles import pn
-from roles.arguments import UsageError
 from vm.assembler import AssemblyError
 from vm.verifier import VerifyError
 
@@ -142,21 +141,52 @@ def test_how_it_ends(
     assert capfdbinary.readouterr().err.decode() == error
 
 
-def test_cut_output_is_told(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    path = tmp_path / "x.pn"
-    path.write_text('fn main again: print "%[b]4096d" add %a 1 lt %a 200 jz again ret')
-    assert pn.main([str(path)]) == 1
-    out, err = capfdbinary.readouterr()
-    assert (len(out), err) == (524_288, b"cw: output cut at 524288 bytes\n")
-
-
-def test_warnings_are_told(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_warnings_are_told_with_their_place(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     path = tmp_path / "x.pn"
     path.write_text('fn main print "x')
     assert pn.main([str(path)]) == 0
     out, err = capfdbinary.readouterr()
-    assert (out, err.decode().count("\n")) == (b"x", 1)
-    assert f'cw: {path}:1: a string without its closing "' in err.decode()
+    first, *excerpt = err.decode().splitlines()
+    assert (out, excerpt[0]) == (b"x", 'fn main print "x')
+    assert first.startswith(f'cw: {path}:1: a string without its closing "')
+    assert (excerpt[1].strip(), len(excerpt)) == ("^", 2)
+
+
+def test_a_disassembly_assembles_to_the_same_image(
+    hello: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    listing = hello.with_name("listing.pn")
+    assert pn.main(["-S", "-o", "-", str(hello)]) == 0
+    image = capfdbinary.readouterr().out
+    assert pn.main(["-d", "-o", str(listing), str(hello)]) == 0
+    assert pn.main(["-S", "-o", "-", str(listing)]) == 0
+    assert capfdbinary.readouterr() == (image, b"")
+    assert pn.main(["-d", str(hello)]) == 0
+    assert capfdbinary.readouterr().out == listing.read_bytes()
+    monkeypatch.setattr(sys, "stdin", Input(image))
+    assert pn.main(["-d", "-"]) == 0
+    assert capfdbinary.readouterr().out == listing.read_bytes()
+
+
+def test_annotations_are_kept_in_a_disassembly(
+    hello: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert pn.main(["-d", "-g", str(hello)]) == 0
+    assert b"#annotate" in capfdbinary.readouterr().out
+
+
+def test_a_terminal_is_shown_no_character_that_acts_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / "x.pn"
+    path.write_text('fn main print "\x1b[2J\u2028é"')
+    assert pn.main(["-d", str(path)]) == 0
+    assert "\x1b[2J\u2028é".encode() in capfdbinary.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert pn.main(["-d", str(path)]) == 0
+    assert capfdbinary.readouterr().out.decode() == 'fn main\n  print "\\x1b[2J\\u2028é"\n  ret\n'
 
 
 def error_of(*argv: str) -> CwError:
@@ -191,37 +221,58 @@ def test_a_device_is_written_as_it_is(hello: Path) -> None:
 
 def test_no_image_is_written_after_an_error(tmp_path: Path) -> None:
     source = tmp_path / "x.pn"
-    source.write_text("fn main fs.stat %a")
+    source.write_text("fn main\n  set %a\n")
     error = error_of("-S", str(source))
-    assert str(error) == f"{source}:1: fs.stat: this cw does not have that instruction yet"
-    assert error.status == 2
+    assert str(error) == f"{source}:2: expected: set %a (%b|<string>|<number>); found the end of the file"
+    assert (error.status, error.excerpt) == (2, "  set %a\n  ^")
     source.write_text("fn main")
     assert "expected: a file that can be written" in str(error_of("-S", "-o", str(tmp_path), str(source)))
     assert "No such file" in str(error_of("-S", "-o", str(tmp_path / "no" / "x"), str(source)))
     assert list(tmp_path.iterdir()) == [source]
 
 
+SEE = " (see cw pn --help)"
+WHOLE = "expected a whole number, got"
+SECONDS = "expected a number of seconds, more than 0, got"
 USAGE = [
     ([], "the following arguments are required: FILE"),
-    (["-o", "x", "FILE"], "-o goes with -S"),
+    (["-o", "x", "FILE"], "-o goes with -S or -d"),
+    (["-T", "-o", "x", "FILE"], "-o goes with -S or -d"),
     (["-e", "FILE", "x"], "arguments are for a program that runs"),
-    (["-S", "-e", "FILE"], "not allowed with"),
-    (["-T", "FILE"], "the following arguments"),
-    (["--cover", "FILE"], "the following arguments"),
-]
+    (["-d", "-T", "FILE"], "-T is for a program that runs"),
+    (["-S", "--cover", "FILE"], "--cover is for a program that runs"),
+    (["-e", "--no-limits", "FILE"], "--no-limits is for a program that runs"),
+    (["-e", "--limit-heap", "0", "FILE"], "--limit-heap is for a program that runs"),
+    (["-S", "-e", "FILE"], "argument -e: not allowed with argument -S"),
+    (["-d", "-S", "FILE"], "argument -S: not allowed with argument -d"),
+    (["--cover", "-"], "--cover writes FILE.pcov, so FILE cannot be standard input"),
+    (["--limit-heap"], "argument --limit-heap: expected one argument"),
+    *(
+        (["--limit-instructions", bad, "FILE"], f"argument --limit-instructions: {WHOLE} {bad!r}")
+        for bad in ("", "x", "-1", "1.5", "1_000", "1e3", " 1", "٣", "9" * 19)
+    ),
+    (["--limit-output", "\n", "FILE"], rf"argument --limit-output: {WHOLE} '\n'"),
+    *(
+        (["--limit-time", bad, "FILE"], f"argument --limit-time: {SECONDS} {bad!r}")
+        for bad in ("0", "0.0", "-1", "nan", "inf", "1e3", ".5", "1.", "9" * 10)
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("argv", "sentence"), USAGE)
 def test_usage_errors(argv: list[str], sentence: str) -> None:
     error = error_of(*argv)
-    assert isinstance(error, UsageError)
-    assert sentence in str(error) or "unrecognized arguments" in str(error)
+    assert str(error) == sentence + SEE
+    assert error.status == 2
 
 
-def test_the_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_fits_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as done:
         pn.main(["--help"])
     assert done.value.code == 0
     shown = capsys.readouterr().out
     assert "cw pn hello.pn world" in shown
-    assert shown.count("\n") <= 26
+    assert all(bound.option in shown for bound in pn.BOUNDS)
+    assert shown.count("\n") <= 38
+    assert max(map(len, shown.splitlines())) <= 90
