@@ -70,14 +70,14 @@ class _Listing:
         self._opens: dict[int, str] = {}
         """The offset of an item to the function that begins there, with its annotation if it has one."""
         self._labels = {item.operands[0] for item in self._items if _leads(item, "l")}
+        self._annotated = any(isinstance(item, _Annotation) for item in self._items)
         self._texts: dict[int, str] = {}
         if self._items:
             self._name(self._items[0].offset if main is None else main)
 
     def lines(self) -> Iterator[str]:
         """The listing."""
-        annotated = any(isinstance(item, _Annotation) for item in self._items)
-        if annotated:
+        if self._annotated:
             yield "#annotate"
         for item in self._items:
             name = self._opens.get(item.offset)
@@ -93,7 +93,7 @@ class _Listing:
                 yield f"anno {MODULE} {_quoted(item.text)}"
             elif item.kind == USER:
                 yield f"  anno {_quoted(item.text)}"
-            elif name is None:
+            elif item.kind != FUNCTION or item.text != name:
                 yield f"  ; anno {item.kind} {_quoted(item.text)}"
 
     def _name(self, main: int) -> None:
@@ -103,7 +103,7 @@ class _Listing:
             for item, following in zip(self._items, self._items[1:], strict=False)
             if isinstance(item, _Annotation) and item.kind == FUNCTION
         }
-        if not annotated:
+        if not self._annotated:
             called |= self._beginnings()
         taken = {"main"}
         for start in sorted({*called, *annotated, main}):
