@@ -21,6 +21,7 @@ ROLES = {
     "trust": ("roles.trust", "edit a trust database: whose keys are accepted"),
     "fact": ("roles.fact", "what this node knows of itself"),
     "pn": ("roles.pn", "assemble and run Pendulum"),
+    "localsys": ("roles.localsys", "packages and services of this host, whichever system manages them"),
     "demo": ("roles.demo", "a whole mesh on this host: broker, six agents, a few queries, clean exit"),
 }
 """The subcommands that are a role of their own; `main` of the module gets the words after the name."""
@@ -60,7 +61,7 @@ def usage() -> str:
         (
             "usage: cw COMMAND [WORD…] [OPTION…]      cw COMMAND --help says more; cw --version",
             "",
-            *(f"  {name:6} {summary}" for name, summary in commands.items()),
+            *(f"  {name:8} {summary}" for name, summary in commands.items()),
             "",
             *(f"  $ {line:38} # {why}" for line, why in EXAMPLES.items()),
         )

@@ -1,0 +1,1 @@
+"""The package and service managers that hosts have, each a row of one table."""
