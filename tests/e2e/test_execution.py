@@ -1,5 +1,6 @@
 """What a node does with the images of a broker that a test plays: limits, order, refusals, nothing left."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -440,6 +441,27 @@ def test_ten_mebibytes_are_cut_too(node: Node) -> None:
     assert (result.status, len(result.output), result.truncated) == (0, 524_288, True)
     assert result.output == b"01234567" * (524_288 // 8)
     node.works()
+
+
+# -- the host
+
+READER = image(
+    'fs.sha1 "/etc/passwd" %a',
+    "authdb.open",
+    'user.find "root"',
+    'user.get "uid" %b',
+    "authdb.close",
+    'sha1 "abc" %c',
+    'print "%[a]s %[b]d %[c]s\\n"',
+    "retv 0",
+)
+
+
+def test_what_runs_in_a_child_has_all_of_the_one_file(node: Node) -> None:
+    accounts = hashlib.sha1(Path("/etc/passwd").read_bytes()).hexdigest()
+    result = node.run("show", "facts", module=FOREIGN, image=READER)
+    assert (result.status, result.error_output) == (0, b"")
+    assert result.output.decode() == f"{accounts} 0 {hashlib.sha1(b'abc').hexdigest()}\n"
 
 
 # -- processes

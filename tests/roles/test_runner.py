@@ -2,112 +2,26 @@
 
 import errno
 import os
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import trio
 
-from host.local import Local
 from mesh.admission import Admit
 from mesh.command import parse
 from mesh.images import image_of
-from net.spawner import Spawner
 from roles import runner
-from roles.runner import KILLED, LOGGED, OVERRUN, Runner, Stop
-from tests.conftest import CHECKOUT
-from vm.assembler import assemble
-from vm.effects import effect_of
-from vm.machine import Limits, Outcome
+from roles.runner import KILLED, LOGGED, OVERRUN
+from tests.roles.runners import AMPLE, Place, place, program
+from vm.machine import Outcome
 from vm.opcodes import Effect
-from vm.verifier import verify
 
-AMPLE = Limits(instructions=10**12)
 BRIEF = AMPLE._replace(seconds=0.05)
-PATIENCE = 30
-"""Seconds after which a test that waits has failed."""
-
-SCRIPT = """
-import json, os, signal, socket, sys, time
-from net.spawner import serve
-%s
-serve(socket.socket(fileno=%d), work)
-"""
-WORK = "from roles.workplace import work"
-
-
-class Host(Local):
-    """A host with two facts, which remembers what is logged."""
-
-    def __init__(self) -> None:
-        self.logged: list[tuple[str, str]] = []
-        self.heard = trio.Event()
-
-    def facts(self) -> Mapping[str, str]:
-        return {"role": "web", "sys.fqdn": "web01.example.com"}
-
-    def acls(self) -> Sequence[str]:
-        return ["allow alice ALL"]
-
-    def log(self, level: str, text: str) -> None:
-        self.logged.append((level, text))
-        self.heard.set()
-
-
-class Place:
-    """A runner with the spawner that it uses."""
-
-    def __init__(self, runner: Runner, spawner: subprocess.Popen[bytes]) -> None:
-        self.runner = runner
-        self.spawner = spawner
-        self.host = Host()
-        self.stop = Stop()
-
-    async def run(self, admitted: Admit, limits: Limits = AMPLE) -> Outcome:
-        return await self.runner.run(admitted, limits, self.host, self.stop)
-
-
-@contextmanager
-def spawned(work: str) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        script = SCRIPT % (work, theirs.fileno())
-        with subprocess.Popen(
-            [sys.executable, "-c", script],
-            pass_fds=[theirs.fileno()],
-            cwd=CHECKOUT,
-            stderr=subprocess.DEVNULL,
-        ) as spawner:
-            theirs.close()
-            try:
-                yield spawner, ours
-            finally:
-                spawner.kill()
-
-
-@asynccontextmanager
-async def place(work: str = WORK) -> AsyncIterator[Place]:
-    with spawned(work) as (spawner, control), trio.fail_after(PATIENCE):
-        made = Runner(Spawner(spawner.pid, control), 2)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(made.watch)
-            yield Place(made, spawner)
-            nursery.cancel_scope.cancel()
 
 
 def verb(*words: str) -> Admit:
     command = parse(words)
     own = image_of(command.verb)
     return Admit(own.image, own.program, own.effect, ("mesh", *command.arguments), True)
-
-
-def program(body: str) -> Admit:
-    image = assemble(f"fn main\n{body}\nret\n", "test", lambda _: None)
-    verified = verify(image)
-    return Admit(image, verified, effect_of(verified), ("test",), True)
 
 
 ENDLESS = 'again: print "x" jmp again'
@@ -187,7 +101,7 @@ async def test_what_runs_delays_neither_the_loop_nor_another_command(reading: st
     async with place() as here, trio.open_nursery() as nursery:
         nursery.start_soon(here.run, program(reading + ENDLESS))
         for words in (("ping",), ("show", "fact", "role")):
-            other = Place(here.runner, here.spawner)
+            other = here.another()
             assert (await other.run(verb(*words))).status == 0
         for _ in range(100):
             await trio.lowlevel.checkpoint()

@@ -1,0 +1,209 @@
+"""What programs do to the host from a child of the spawner, and that nothing stays of what is ended."""
+
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+
+from roles import runner
+from tests.roles.runners import AMPLE, WORK, Place, place, program
+
+FAMILIES = """
+pop %a pop %a pop %a
+string "%[a]s/file" %b
+string "%[a]s/copy" %c
+fs.put %b "contents"
+fs.copy %b %c
+fs.get %c %d
+fs.sha1 %c %e
+sha1 %d %f
+streq %e %f
+jz +1
+bail 1
+fs.mode %b %g
+print "%[d]s %[g]o %[e]s\\n"
+fs.opendir %a %h
+again: fs.readdir %h %i jnz listed
+print "%[i]s\\n" jmp again
+listed: fs.closedir %h
+string "%[a]s/nothing" %b
+fs.get %b %d
+perror "nothing"
+authdb.open
+jnz missed
+user.find "root"
+jnz missed
+user.get "home" %i
+authdb.close
+print "%[i]s\\n"
+jmp found
+missed: print "no users\\n"
+found:
+env.set "A" "of the machine's own"
+exec "echo $A; echo not this" %j
+acc %k
+print "%[j]s %[k]d\\n"
+push "a b; c" push "<%s>" push "printf" run 3
+system "echo system >&2; exit 3"
+retv 4
+"""
+
+FAMILIES_PRINT = """\
+contents 644 4a756ca07e9487f482465a99e8286abc86ba4dc7
+copy
+file
+/root
+of the machine's own 0
+<a b; c>"""
+
+
+@pytest.mark.parametrize("of_file", [False, True], ids=["checkout", "one file"])
+async def test_a_program_reaches_the_host(of_file: bool, cw_file: Path, tmp_path: Path) -> None:
+    async with place(cw=cw_file if of_file else None) as here:
+        outcome = await here.run(program(FAMILIES, str(tmp_path)))
+    assert outcome.output.decode() == FAMILIES_PRINT
+    assert outcome.error_output == b"nothing: (2) No such file or directory\nsystem\n"
+    assert (outcome.status, outcome.fault) == (4, "")
+
+
+async def test_localsys_is_the_same_cw_whatever_is_there_now(cw_file: Path, tmp_path: Path) -> None:
+    installed, newer = tmp_path / "cw", tmp_path / "newer"
+    shutil.copy(cw_file, installed)
+    newer.write_text("this is no program\n")
+    async with place(cw=installed) as here:
+        first = await here.run(program('localsys "no-such-verb" %a acc %b retv %b'))
+        newer.rename(installed)
+        second = await here.run(program('localsys "no-such-verb" %a acc %b retv %b'))
+    assert first.error_output.startswith(b"cw: unknown action 'no-such-verb'")
+    assert first.fault == ""
+    assert second == first
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('again: exec "true" %a jmp again', "limit: children (2)"),
+        ('again: fs.opendir "/" %a jmp again', "limit: directories (1)"),
+    ],
+)
+async def test_limits_hold_there_too(body: str, fault: str) -> None:
+    async with place() as here:
+        outcome = await here.run(program(body), AMPLE._replace(children=2, directories=1))
+    assert (outcome.status, outcome.fault) == (125, fault)
+
+
+STUBBORN = """
+import os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+held = os.open({pipe!r}, os.O_WRONLY)
+if not os.fork():
+    os.setsid()
+    if os.fork(): os._exit(0)
+    os.write(held, b'x')
+    signal.pause()
+signal.pause()
+"""
+"""Leaves its group and its parent, heeds nothing, and has the pipe open for as long as it lives."""
+
+HURRIED = f"from host import programs; programs.GRACE = 0.02\n{WORK}"
+SLOW = f"from host import programs; programs.GRACE = 1000.0\n{WORK}"
+
+
+class Stubborn:
+    """A program that will not end, and the other end of the pipe that it holds."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "pipe"
+        os.mkfifo(path)
+        self._end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.program = directory / "stubborn.py"
+        self.program.write_text(STUBBORN.format(pipe=str(path)))
+        self.admitted = program(f'system "/usr/bin/python3 -ISB {self.program}" print "went on"')
+
+    async def began(self) -> None:
+        """It has done all that it does."""
+        assert await self._read() == b"x"
+
+    async def is_gone(self) -> None:
+        """Nobody holds the pipe any more."""
+        assert await self._read() == b""
+        os.close(self._end)
+
+    async def _read(self) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self._end)
+            try:
+                return os.read(self._end, 1)
+            except BlockingIOError:
+                continue
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path) -> Stubborn:
+    return Stubborn(tmp_path)
+
+
+async def stopped(here: Place, stubborn: Stubborn) -> None:
+    await stubborn.began()
+    here.stop.ask()
+
+
+async def test_cancelling_ends_all_that_it_has_started(stubborn: Stubborn) -> None:
+    async with place(HURRIED) as here:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stopped, here, stubborn)
+            outcome = await here.run(stubborn.admitted)
+        assert (outcome.status, outcome.fault, outcome.output) == (125, "cancelled", b"")
+        await stubborn.is_gone()
+        assert (await here.another().run(program("ret"))).status == 0
+
+
+async def test_so_does_the_end_of_its_time(stubborn: Stubborn) -> None:
+    async with place(HURRIED) as here:
+        outcome = await here.run(stubborn.admitted, AMPLE._replace(seconds=0.5))
+        assert (outcome.status, outcome.error_output) == (124, b"killed: run time\n")
+        await stubborn.began()
+        await stubborn.is_gone()
+
+
+async def test_so_does_a_machine_that_cannot_end_them_itself(
+    stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spawner kills it, and all below it."""
+    monkeypatch.setattr(runner, "LAST_WORDS", 0.05)
+    async with place(SLOW) as here:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stopped, here, stubborn)
+            outcome = await here.run(stubborn.admitted)
+        assert (outcome.status, outcome.fault) == (125, "cancelled")
+        await stubborn.is_gone()
+
+
+async def test_so_does_the_spawners_death(stubborn: Stubborn) -> None:
+    async with place(HURRIED) as here:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.run, stubborn.admitted)
+            await stubborn.began()
+            here.spawner.kill()
+        await stubborn.is_gone()
+
+
+async def test_so_does_the_agents(stubborn: Stubborn) -> None:
+    async with place(SLOW) as here:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.run, stubborn.admitted)
+            await stubborn.began()
+            here.control.shutdown(socket.SHUT_RDWR)
+        await stubborn.is_gone()
+
+
+async def test_what_a_program_left_behind_in_peace_lives_on(tmp_path: Path) -> None:
+    body = 'exec "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $!" %a print "%[a]s"'
+    async with place() as here:
+        daemon = int((await here.run(program(body))).output)
+        here.stop.ask()
+        os.kill(daemon, signal.SIGKILL)
