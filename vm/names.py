@@ -30,11 +30,12 @@ class Names(NamedTuple):
         index = bisect_right(self.starts, position)
         return self.functions[index - 1] if index else ""
 
-    def target(self, position: int, offset: int) -> str:
+    def target(self, position: int, offset: int, called: bool) -> str:
         """What a jump or a call to a step is written with; `offset` is where in the image that is."""
         index = bisect_right(self.starts, position)
         name = self.functions[index - 1] if index and self.starts[index - 1] == position else ""
-        return self.labels.get(position) or name or f"l_{offset:08x}"
+        label = self.labels.get(position, "")
+        return (name if called or not label else label) or f"l_{offset:08x}"
 
 
 def names_of(program: Program) -> Names:

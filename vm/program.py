@@ -77,16 +77,3 @@ class Program(NamedTuple):
             return "the end"
         instruction = self.instructions[position]
         return f"0x{instruction.offset:08x} ({instruction.form.opcode.name})"
-
-    def spelling(self, position: int) -> str:
-        """A step as source would have it, addresses in hexadecimal: `0x00000008 set %a 3`."""
-        instruction = self.instructions[position]
-        words = [f"0x{instruction.offset:08x}", instruction.form.opcode.name]
-        for kind, operand in zip(instruction.form.types, instruction.operands, strict=True):
-            if kind == LITERAL:
-                words.append(str(operand))
-            elif kind == REGISTER:
-                words.append("%" + chr(ord("a") + operand))
-            else:
-                words.append(f"0x{operand:08x}")
-        return " ".join(words)

@@ -94,7 +94,9 @@ class Tracer:
             elif kind == LITERAL:
                 words.append(str(operand))
             elif forms in {"l", "f"}:
-                words.append(shortened(self._names.target(self._program.positions[operand], operand)))
+                words.append(
+                    shortened(self._names.target(self._program.positions[operand], operand, forms == "f"))
+                )
             else:
                 text = self._program.strings[operand]
                 bare = "i" in forms and len(text) <= SHOWN and _IDENTIFIER.fullmatch(text)

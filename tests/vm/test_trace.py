@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.vm.hosts import FakeHost, main_of, program_of, ran
 from vm import modules
-from vm.assembler import assemble
+from vm.assembler import assemble, assemble_named
 from vm.machine import Limits, Live, Outcome, run
 from vm.names import names_of
 from vm.trace import NAME_SHOWN, SHOWN, Tracer, quoted
@@ -84,6 +84,24 @@ def test_functions_without_names_are_called_by_their_addresses() -> None:
         ["fn_00000010", "0x00000010", "noop"],
         ["fn_00000010", "0x00000012", "ret"],
         ["main", "0x0000000e", "ret"],
+    ]
+
+
+def test_a_function_that_begins_with_a_label_is_called_by_its_name() -> None:
+    source = "fn main call f jmp +0 fn f again: eq %a 1 jnz end jmp again end: retv 0"
+    image, names = assemble_named(source, "x", modules.find, False, lambda _: None)
+    said: list[bytes] = []
+    tracer = Tracer(verify(image), names, lambda _, line: said.append(line))
+    live = Live(said.append, said.append, tracer)
+    run(verify(image), ("x",), FakeHost(), Limits(instructions=9), lambda: False, live)
+    assert [line.decode().split()[3:5] for line in said] == [
+        ["jmp", "main"],
+        ["call", "f"],
+        ["eq", "%a"],
+        ["jnz", "end"],
+        ["retv", "0"],
+        ["jmp", "l_00000014"],
+        ["ret"],
     ]
 
 
