@@ -173,6 +173,7 @@ fn main
   ret
 
 fn fn_00000020
+  ; anno 3 "main"
   ret
 """,
     ),
