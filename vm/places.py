@@ -50,10 +50,10 @@ class Place(NamedTuple):
 
 
 class AssemblyError(CwError):
-    """The Pendulum source has a mistake."""
+    """The Pendulum source has a mistake.
 
-    excerpt = ""
-    """The line of the mistake and a caret under it, two lines; empty where no line is to blame."""
+    Its `excerpt` is the line and a caret under the mistake; empty where no line is to blame.
+    """
 
     def __init__(self, sentence: str, place: Place | None = None) -> None:
         super().__init__(sentence if place is None else f"{place}: {sentence}")

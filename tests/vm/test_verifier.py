@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -66,6 +67,12 @@ ACCEPTED = [
     image(b"\x18\x30", word(8), b"\x08\x14", word(1), b"\0"),
     image(b"\x1c\x30", word(13), table=b"ab\0\0"),
     image(RET, table=b"unused\0"),
+    image(b"\x08\x14", word(1), b"\0"),
+    image(b"\x08\x14", word(3), b"main\0", b"\x08\x14", word(2), b"\0"),
+    image(b"\x18\x30", word(8), b"\0\0"),
+    image(b"\x0e\x30", word(8), b"\0\0"),
+    image(b"\x0f\x30", word(2)),
+    image(b"\x0e\x30", word(8), b"\x08\x14", word(1), b"\0"),
 ]
 
 
@@ -131,3 +138,15 @@ def test_the_largest_images_take_bounded_time(name: str) -> None:
     program = verify(LARGE_IMAGES[name])
     assert len(program.strings) <= 1
     assert time.process_time() - began < 20  # a second here: far from what anything quadratic would take
+
+
+def test_memory_is_in_proportion() -> None:
+    def taken(size: int) -> int:
+        content = image(b"\0\0" * (size // 2))
+        tracemalloc.start()
+        verify(content)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert taken(32_768) < min(300 * 32_768, 5 * taken(8_192))
