@@ -220,6 +220,7 @@ TABLE: tuple[Opcode, ...] = (
     _row(0xe0, "fact.get", "r/s, r", READS, "The value of a fact; acc 1 if there is none.", facts.get),
     _row(0xe1, "fact.next", "r/s, r", READS, "The next fact's name; acc 1 at the end.", facts.following),
     _row(0xe2, "run", "r/n", EXECUTES, "Pops so many words, the program first, and runs them, no shell; acc its exit status.", programs.run),
+    _row(0xe3, "cut", "r, r/n", PURE, "Leaves the register's string without so many bytes in front.", text.cut),
 )
 # fmt: on
 

@@ -28,6 +28,7 @@ PRINTS = [
     ('streq "x" "x" acc %a streq "x" "y" acc %b', "%[a]d%[b]d", "01"),
     ('string "a" %a string "%[a]sb" %b streq %b "ab" acc %c', "%[b]s %[c]d", "ab 0"),
     ('set %a "%%s" string %a %b', "%[b]s", "%s"),
+    ('set %a "!!x" cut %a 2 set %b "abc" cut %b 0 set %c "ab" cut %c 9', "%[a]s %[b]s<%[c]s>", "x abc<>"),
     ('topic "file:x" string "%T" %a topic "y"', "%[a]s %T", "file:x y"),
     ("", "%T", ""),
     ('sha1 "abc" %a acc %b', "%[a]s %[b]d", hashlib.sha1(b"abc").hexdigest() + " 0"),

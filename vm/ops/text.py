@@ -6,6 +6,7 @@ import os
 
 from vm.machine import Machine
 from vm.ops.build import INTO, TEXT, takes
+from vm.program import Site, Step
 
 
 @takes(TEXT, INTO)
@@ -47,3 +48,16 @@ def sha1(machine: Machine, text: bytes) -> int:
     machine.labour(8 * len(text))
     machine.acc = 0
     return machine.keep(hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
+
+
+def cut(site: Site) -> Step:
+    """Leave a register's string without so many bytes in front; of a shorter one nothing is left."""
+    (into, count), after = site.slots, site.after
+
+    def step(machine: Machine, slots: list[int]) -> int:
+        text = machine.text(slots[into])
+        machine.labour(len(text))
+        slots[into] = machine.keep(text[slots[count] :])
+        return after
+
+    return step
