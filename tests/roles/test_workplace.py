@@ -120,6 +120,7 @@ class Stubborn:
         path = directory / "pipe"
         os.mkfifo(path)
         self._end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._ours = os.open(path, os.O_WRONLY)  # so that the pipe has not ended before it begins
         self.program = directory / "stubborn.py"
         self.program.write_text(STUBBORN.format(pipe=str(path)))
         self.admitted = program(f'system "/usr/bin/python3 -ISB {self.program}" print "went on"')
@@ -130,7 +131,9 @@ class Stubborn:
 
     async def is_gone(self) -> None:
         """Nobody holds the pipe any more."""
-        assert await self._read() == b""
+        os.close(self._ours)
+        while await self._read():
+            pass
         os.close(self._end)
 
     async def _read(self) -> bytes:
@@ -166,7 +169,6 @@ async def test_so_does_the_end_of_its_time(stubborn: Stubborn) -> None:
     async with place(HURRIED) as here:
         outcome = await here.run(stubborn.admitted, AMPLE._replace(seconds=0.5))
         assert (outcome.status, outcome.error_output) == (124, b"killed: run time\n")
-        await stubborn.began()
         await stubborn.is_gone()
 
 
