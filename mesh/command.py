@@ -12,7 +12,7 @@ from mesh.words import SHOWN, QuotingError, canonical, shown, split, split_shell
 
 __all__ = [
     "GRAMMAR", "WORDS_LIMIT", "BYTES_LIMIT", "Argument", "Command", "UnrecognisedCommand", "Verb", "parse",
-    "QuotingError", "canonical", "split", "split_shell",
+    "QuotingError", "canonical", "split", "split_shell", "verbs_for",
 ]  # fmt: skip
 
 WORDS_LIMIT = 1_024
@@ -98,10 +98,17 @@ def parse(words: Sequence[str]) -> Command:
         verb = _ROWS.get(words[:length])
         if verb is not None:
             return Command(verb, words, _arguments(verb, words))
-    near = [verb for verb in GRAMMAR if verb.words[:1] == words[:1]]
-    if near:
-        raise _unrecognised(words, ", ".join(verb.usage for verb in near))
-    raise _unrecognised(words, "one of: " + ", ".join(dict.fromkeys(verb.words[0] for verb in GRAMMAR)))
+    raise _unknown(words)
+
+
+def verbs_for(words: Sequence[str]) -> tuple[Verb, ...]:
+    """The rows that the words begin; where none, the longest that opens them. Raises UnrecognisedCommand."""
+    words = tuple(words)
+    begun = tuple(verb for verb in GRAMMAR if verb.words[: len(words)] == words)
+    opening = [verb for verb in GRAMMAR if words[: len(verb.words)] == verb.words]
+    if not begun and not opening:
+        raise _unknown(words)
+    return begun or (max(opening, key=lambda verb: len(verb.words)),)
 
 
 def _check_size(words: tuple[str, ...]) -> None:
@@ -134,6 +141,13 @@ def _arguments(verb: Verb, words: tuple[str, ...]) -> tuple[str, ...]:
         if argument.form.fullmatch(word) is None:
             raise _unrecognised(words, f"{verb.usage}, where {argument.expected}")
     return tuple(argument.passed(word) for word, argument in zip(given, forms, strict=True))
+
+
+def _unknown(words: tuple[str, ...]) -> UnrecognisedCommand:
+    near = [verb for verb in GRAMMAR if verb.words[:1] == words[:1]]
+    if near:
+        return _unrecognised(words, ", ".join(verb.usage for verb in near))
+    return _unrecognised(words, "one of: " + ", ".join(dict.fromkeys(verb.words[0] for verb in GRAMMAR)))
 
 
 def _unrecognised(words: tuple[str, ...], expected: str) -> UnrecognisedCommand:

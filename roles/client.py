@@ -13,7 +13,7 @@ from typing import NamedTuple
 from auth.keys import KeyFile, broker_key
 from conf.client import ClientConf, insist_on_file, load
 from errors import CwError
-from mesh.command import GRAMMAR, canonical, split_shell
+from mesh.command import GRAMMAR, canonical, split_shell, verbs_for
 from mesh.command import parse as parse_command
 from mesh.hearing import Hearing
 from mesh.messages import VERSION, Auth, Bye, Cancel, KeyAuth, MessageError, NoAuth, Pong, Request, encode
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"cw {OURS}")
         return 0
     if asked.wants == "help":
-        print(usage([verb.usage for verb in GRAMMAR]))
+        print(usage(_described(_without_mesh(asked.words))))
         return 0
     checked = check(asked)
     if asked.verbose:
@@ -113,14 +113,29 @@ def check(asked: Asked) -> Checked:
 
 
 def _command_words(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words that go to nodes: `mesh` in front is not one, and a single word behind it is a whole line."""
-    if words[:1] == ("mesh",):
-        words = words[1:]
-        if len(words) == 1:
-            words = split_shell(words[0])
+    """The words that go to nodes."""
+    words = _without_mesh(words)
     if not words:
         raise UsageError("a command is missing (see cw mesh --help)")
     return words
+
+
+def _without_mesh(words: tuple[str, ...]) -> tuple[str, ...]:
+    """`mesh` in front is no word of the command, and a single word behind it is a whole line."""
+    if words[:1] != ("mesh",):
+        return words
+    return split_shell(words[1]) if len(words) == 2 else words[1:]
+
+
+def _described(words: tuple[str, ...]) -> list[str]:
+    """Lines about the commands that the words begin, with what the program of each can do to a node."""
+    if not words:
+        return [" | ".join(verb.usage for verb in GRAMMAR)]
+    from mesh.images import image_of
+
+    verbs = verbs_for(words)
+    lines = [f"{verb.usage:26} {verb.sentence} (effect: {image_of(verb).effect.word})" for verb in verbs]
+    return lines + [argument.expected for argument in verbs[0].arguments if len(verbs) == 1]
 
 
 def intention(checked: Checked) -> str:

@@ -182,11 +182,11 @@ EXAMPLES = {
 
 
 def usage(commands: Sequence[str]) -> str:
-    """The text of `--help`, which fits a screen; `commands` are the verbs that nodes know, as written."""
+    """The text of `--help`, which fits a screen; `commands` are lines about the verbs that nodes know."""
     return "\n".join(
         (
             "usage: cw COMMAND… [OPTION…], where COMMAND is one of",
-            f"  {' | '.join(commands)}",
+            *(f"  {line}" for line in commands),
             *(_described(option) for option in OPTIONS),
             *(f"  $ {line:40} # {why}" for line, why in EXAMPLES.items()),
         )

@@ -15,6 +15,8 @@ import pytest
 import cw
 from auth.keys import SIGNING, write_pair
 from auth.signing import verified
+from mesh.command import GRAMMAR
+from mesh.images import image_of
 from mesh.messages import (
     Bye,
     Cancel,
@@ -475,6 +477,43 @@ def test_the_version(words: list[str], capfd: pytest.CaptureFixture[str]) -> Non
 def test_the_help(capfd: pytest.CaptureFixture[str]) -> None:
     assert cw.main(["mesh", "--help"]) == 0
     assert "show fact NAME…" in capfd.readouterr().out
+
+
+HELPS = [
+    (["mesh", "--help", "show", "version"], ["show version               prints the version of cw (effect: "]),
+    (["mesh", "show version", "-h"], ["show version               prints the version of cw (effect: pure)"]),
+    (["ping", "-h"], ["ping                       answers pong (effect: pure)"]),
+    (["show", "fact", "-h"], ["show fact NAME…            prints the facts named (effect: reads)", "NAME"]),
+    (["show", "acls", "-h"], ["show acls                  ", "show acls for USER|%GROUP  "]),
+    (["show", "acls", "for", "joe", "-h"], ["show acls for USER|%GROUP  ", "USER and GROUP are "]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "lines"), HELPS)
+def test_the_help_of_a_command_says_what_it_can_do_to_a_node(
+    words: list[str], lines: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cw.main(words) == 0
+    shown = capfd.readouterr().out.splitlines()
+    assert [one[: len(line) + 2] for one, line in zip(shown[1:], lines, strict=False)] == [
+        f"  {line}" for line in lines
+    ]
+    assert shown[len(lines) + 1].startswith("  -w, --where FILTER")
+    assert len(shown) <= 24
+    assert max(map(len, shown)) <= 100
+
+
+def test_the_help_of_every_command_names_its_effect(capfd: pytest.CaptureFixture[str]) -> None:
+    for verb in GRAMMAR:
+        assert cw.main(["mesh", "--help", *verb.words]) == 0
+        assert f"(effect: {image_of(verb).effect.word})" in capfd.readouterr().out.splitlines()[1]
+
+
+def test_the_help_of_no_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cw.main(["show", "pong", "--help"]) == 2
+    assert capfd.readouterr().err.startswith("cw: unrecognised command: show pong (expected show version, ")
+    assert cw.main(["mesh", "--help", "pong"]) == 2
+    assert capfd.readouterr().err == "cw: unrecognised command: pong (expected one of: ping, show)\n"
 
 
 def test_all_counts_of_the_broker_are_there() -> None:
