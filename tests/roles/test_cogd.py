@@ -346,6 +346,7 @@ async def test_told_twice_it_ends_at_once(tmp_path: Path) -> None:
         broker, _ = await there.join()
         await broker.say(command("ping", module="mesh/9", image=ENDLESS), serial=1)
         assert await broker.hear() == (1, Optin())
+        assert await ask(broker, 2, "ping") == RESULT_OF_PING  # so the first has begun
         agent.signal(signal.SIGTERM)
         await agent.says("stopping")
         agent.signal(signal.SIGTERM)
