@@ -480,7 +480,7 @@ def test_the_help(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 HELPS = [
-    (["mesh", "--help", "show", "version"], ["show version               prints the version of cw (effect: "]),
+    (["mesh", "-h", "show", "version"], ["show version               prints the version of cw (effect: "]),
     (["mesh", "show version", "-h"], ["show version               prints the version of cw (effect: pure)"]),
     (["ping", "-h"], ["ping                       answers pong (effect: pure)"]),
     (["show", "fact", "-h"], ["show fact NAME…            prints the facts named (effect: reads)", "NAME"]),
