@@ -3,8 +3,6 @@ import pytest
 from vm.opcodes import BY_NAME, BY_NUMBER, FORMS, TABLE, Effect
 from vm.program import END
 
-LATER = ("user.", "group.", "authdb.")  # pure, and still to come
-
 
 def test_the_numbers_are_all_there_and_ours_begin_at_e0() -> None:
     assert [number for number in BY_NUMBER if number < 0xE0] == list(range(0x7D))
@@ -21,12 +19,6 @@ def test_a_name_and_its_operands_say_which_row() -> None:
 
 def test_no_instruction_looks_like_the_end_of_the_code() -> None:
     assert int.from_bytes(END) not in FORMS
-
-
-def test_every_pure_instruction_is_there_but_for_the_families_to_come() -> None:
-    for opcode in TABLE:
-        if opcode.effect is Effect.PURE:
-            assert (opcode.handler is None) == opcode.name.startswith(LATER), opcode.name
 
 
 NUMBERS = [

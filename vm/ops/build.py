@@ -21,10 +21,11 @@ class Role(Enum):
     TEXT = "the string that it names, as bytes"
     PATH = "the same, of a file"
     NUMBER = "its value"
+    VALUE = "the string, as bytes, if it is a constant one, or else its value"
     INTO = "the register itself, to be set"
 
 
-TEXT, PATH, NUMBER, INTO = Role
+TEXT, PATH, NUMBER, VALUE, INTO = Role
 
 
 def takes(*roles: Role) -> Callable[[Callable[..., int | None]], Handler]:
@@ -57,7 +58,7 @@ def _step(act: Callable[..., int | None], readers: list[Reader], into: int | Non
 
 def _reader(role: Role, site: Site, operand: int) -> Reader:
     slot, constant = site.slots[operand], site.texts[operand]
-    if role is NUMBER:
+    if role is NUMBER or (role is VALUE and constant is None):
         return lambda _, slots: slots[slot]
     if constant is not None:
         return lambda _machine, _slots: constant
