@@ -1,7 +1,7 @@
 from unicodedata import combining
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vm.hosts import main_of, program_of, ran
@@ -225,7 +225,6 @@ CARETS = [
     (f'fn main\nprint "{"z" * 2**20}" x', "…" + "z" * 96 + '" x\n' + " " * 99 + "^"),
     (f'fn main\nprint "{"木" * 500}" x', "…" + "木" * 48 + '" x\n' + " " * 99 + "^"),
     ("", ""),
-    ("fn main " + "noop " * IMAGE_LIMIT, ""),
 ]  # fmt: skip
 
 
@@ -244,6 +243,44 @@ def test_excerpts_are_two_narrow_lines_and_harmless(line: str, column: int) -> N
     assert len(caret) <= 101
     assert caret.strip(" ") == "^"
     assert sum(not combining(character) for character in shown) <= 100
+
+
+FRAGMENTS = [
+    *(
+        "fn",
+        "main",
+        "fn main",
+        "jmp",
+        "call",
+        "anno",
+        "2",
+        "+0",
+        "+9",
+        "x:",
+        "x",
+        "%a",
+        '"',
+        '\\"',
+        "0x",
+        "09",
+    ),
+    *("<<END", "END", "acl", "#include", "#annotate", "m", "\n", "\n#include m\n"),
+    *("\t", "\r", ";", "\0", "\u2028", "\ud800"),
+]
+TEXTS = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=3)), max_size=20).map(" ".join)
+
+
+@settings(max_examples=300)
+@given(TEXTS)
+def test_any_text_is_assembled_or_has_a_mistake_in_one_line(text: str) -> None:
+    remarks: list[tuple[str, str]] = []
+    try:
+        assemble(text, "x.pn", including(m="fn m ret").get, True, lambda it: remarks.append((it, it.excerpt)))
+    except AssemblyError as error:
+        remarks.append((str(error), error.excerpt))
+    for sentence, excerpt in remarks:
+        assert sentence.isprintable()
+        assert excerpt.endswith("^") or sentence.startswith("x.pn: ")
 
 
 def test_includes_are_read_where_they_stand_and_once() -> None:
