@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vm.machine import Machine
-from vm.ops.build import INTO, TEXT, takes
-from vm.program import Handler
+from vm.ops.build import INTO, PATH, TEXT, takes
+from vm.ops.fs_attempt import attempts
+from vm.ops.fs_changes import FILE_MODE
 
 
 @takes()
@@ -13,16 +16,21 @@ def live(machine: Machine) -> None:
     machine.acc = 0 if machine.host.remote.live() else 1
 
 
-@takes(TEXT, INTO)
-def sha1(machine: Machine, name: bytes) -> int | None:
+@attempts(TEXT, INTO)
+def sha1(machine: Machine, name: bytes) -> int:
     """SHA-1 of its copy of a file, in hexadecimal."""
-    try:
-        digest = machine.host.remote.sha1(name)
-    except OSError as error:
-        machine.failed(error)
-        return None
-    machine.acc = 0
-    return machine.keep(digest)
+    return machine.keep(machine.host.remote.sha1(name))
 
 
-file: Handler | None = None
+@attempts(TEXT, PATH)
+def file(machine: Machine, name: bytes, path: bytes) -> None:
+    """Write its copy to a file as fs.put would: in one step once all of it is there."""
+    blocks = _polled(machine, machine.host.remote.contents(name))
+    machine.host.files.write(path, blocks, FILE_MODE & ~machine.umask)
+
+
+def _polled(machine: Machine, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks, with a look at the clock and the cancel flag before each is used."""
+    for block in blocks:
+        machine.poll()
+        yield block
