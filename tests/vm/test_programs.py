@@ -1,81 +1,67 @@
 """Programs that are in order and make no sense: they assemble, verify and run to some outcome."""
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.vm.hosts import FakeHost
+from tests.vm.nonsense import program
+from tests.vm.scratch import ScratchHost
 from vm.assembler import assemble
-from vm.machine import Limits, Outcome, run
-from vm.opcodes import TABLE, Opcode
-from vm.verifier import verify
+from vm.machine import Limits, Live, Outcome, run
+from vm.names import names_of
+from vm.trace import Tracer
+from vm.verifier import Program, verify
 
-OPCODES = [
-    opcode for opcode in TABLE if opcode.handler is not None and opcode.name not in {"pragma", "dump", "acl"}
-]
-ADDRESSES = {"set", "push", "retv"}  # with a string, these make an address of the image into a number
-LABELS = ["one", "two", "three"]
-FUNCTIONS = ["main", "f", "g"]
-TEXTS = ["", "a", "x%[a]s", "%[b]08.3d|%T", "%[c]-12s%%", "info", "version", "%z", "ž"]
-
-STRINGS_FIRST = ['string "x%%[b]s" %a', 'string "1" %b']
-
-OPERANDS = {
-    "r": st.sampled_from("abcd").map("%{}".format),
-    "n": st.one_of(st.integers(0, 3), st.integers(0, 2**32 - 1)).map(str),
-    "s": st.sampled_from(TEXTS).map('"{}"'.format),
-    "e": st.just('"note"'),
-    "l": st.sampled_from([*LABELS, "+0"]),
-    "f": st.sampled_from(FUNCTIONS),
-    "i": st.sampled_from(["info", "debug", "nope"]),
-}
+RANDOMS = st.randoms(use_true_random=False)
+LIMITS = Limits(instructions=2_000, heap=50_000, output=5_000, directories=3, children=3)
+ARGUMENTS = ("name", "%[a]s", "")
 
 
-@st.composite
-def instructions(draw: st.DrawFn) -> str:
-    opcode: Opcode = draw(st.sampled_from(OPCODES))
-    if opcode.name == "swap":
-        return "swap %a %b"
-    operands = []
-    for forms in opcode.operands:
-        suitable = [form for form in forms if form != "s" or opcode.name not in ADDRESSES]
-        operands.append(draw(OPERANDS[draw(st.sampled_from(suitable))]))
-    return " ".join([opcode.name, *operands])
+def assembled(source: str, annotate: bool = False) -> bytes:
+    return assemble(source, "x", lambda _: None, annotate)
 
 
-@st.composite
-def sources(draw: st.DrawFn) -> str:
-    lines = []
-    for name in draw(st.permutations(FUNCTIONS)):
-        lines.append(f"fn {name}")
-        lines += STRINGS_FIRST if name == "main" else []
-        for label in LABELS:
-            lines += draw(st.lists(instructions(), max_size=6))
-            lines.append(f"{label}:")
-    return "\n".join(lines)
+def outcome_of(program: Program, live: Live | None = None) -> tuple[Outcome, list[tuple[str, str]]]:
+    host = ScratchHost()
+    outcome = run(program, ARGUMENTS, host, LIMITS, lambda: False, live)
+    assert not outcome.fault.startswith("internal error"), outcome.fault
+    assert outcome.status in {124, 125} or not outcome.fault
+    return outcome, host.logged
 
 
-def outcome_of(image: bytes) -> tuple[Outcome, list[tuple[str, str]]]:
-    host = FakeHost({"a": "1", "b": "x%[a]s"}, ["allow ALL ALL", "deny a ping"])
-    limits = Limits(instructions=2_000, heap=50_000, output=5_000)
-    return run(verify(image), ["name", "%[a]s", ""], host, limits, lambda: False), host.logged
+def before_the_fault(outcome: Outcome) -> bytes:
+    """What the program wrote to its error output itself: the line about a fault names addresses."""
+    lines = outcome.error_output.splitlines(keepends=True)
+    return b"".join(lines[:-1] if outcome.fault else lines)
+
+
+@given(RANDOMS)
+def test_the_same_source_makes_the_same_image(random: Random) -> None:
+    source = program(random)
+    assert assembled(source) == assembled(source)
+    assert assembled(source, annotate=True) == assembled(source, annotate=True)
 
 
 @settings(max_examples=300)
-@given(sources())
-def test_annotations_make_no_difference(source: str) -> None:
-    plain, logged = outcome_of(assemble(source, "x", lambda _: None))
-    annotated, also_logged = outcome_of(assemble(source, "x", lambda _: None, annotate=True))
-    assert plain.status in {124, 125} or not plain.fault
+@given(RANDOMS)
+def test_annotations_make_no_difference(random: Random) -> None:
+    source = program(random, without=frozenset({"dump"}), addresses=False)
+    plain, logged = outcome_of(verify(assembled(source)))
+    annotated, also_logged = outcome_of(verify(assembled(source, annotate=True)))
     assert (plain.status, plain.output, plain.fault) == (annotated.status, annotated.output, annotated.fault)
+    assert before_the_fault(plain) == before_the_fault(annotated)
     assert logged == also_logged
 
 
-@given(sources())
-def test_the_trace_makes_no_difference(source: str) -> None:
-    traced = source.replace("fn main\n", "fn main\npragma trace on\n", 1)
-    untraced = source.replace("fn main\n", "fn main\npragma trace off\n", 1)
-    first, logged = outcome_of(assemble(traced, "x", lambda _: None))
-    second, also_logged = outcome_of(assemble(untraced, "x", lambda _: None))
-    if not first.truncated:
-        assert (first.status, first.output, first.fault) == (second.status, second.output, second.fault)
-        assert logged == also_logged
+@given(RANDOMS)
+def test_a_trace_makes_no_difference(random: Random) -> None:
+    image = verify(assembled(program(random)))
+    untraced, logged = outcome_of(image)
+    output, errors = bytearray(), bytearray()
+    tracer = Tracer(image, names_of(image), lambda _machine, _line: None)
+    traced, also_logged = outcome_of(image, Live(output.extend, errors.extend, tracer))
+    assert (untraced.status, untraced.fault) == (traced.status, traced.fault)
+    assert untraced.output == bytes(output) + traced.output
+    assert before_the_fault(untraced) == errors
+    assert logged == also_logged
