@@ -18,8 +18,10 @@ look_build() {
 look_tests() {
     look_build
     need passwd          command -v useradd    # tests make a user to ask PAM about
-    need libpam-modules  pam_unix
+    need libpam-modules  found pam_unix.so /lib /usr/lib
     need util-linux      command -v unshare    # tests mount things read-only, for themselves alone
+    need libaugeas0      found libaugeas.so.0 /lib /usr/lib    # augeas.* edit a hosts file of the tests' own
+    need augeas-lenses   found hosts.aug /usr/share/augeas
 }
 
 # need DEBIAN-PACKAGE COMMAND…   it is missing unless the command succeeds
@@ -29,8 +31,11 @@ need() {
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
-pam_unix() {
-    find /lib /usr/lib -name pam_unix.so 2>/dev/null | grep -q .
+# found NAME FOLDER…   whether there is such a file in one of the folders
+found() {
+    name=$1
+    shift
+    find "$@" -name "$name" 2>/dev/null | grep -q .
 }
 
 look
