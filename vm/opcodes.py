@@ -1,7 +1,6 @@
 """Every instruction of Pendulum, a row each (pendulum.md "Instructions"): the one place that has them.
 
-Assembler, verifier and effects all read it. A row without a handler is an instruction that this cw does not
-carry out: the assembler refuses it by name, the verifier where it stands.
+Assembler, disassembler, verifier and effects all read it.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Opcode(NamedTuple):
     f function, i identifier, e embedded text."""
     effect: Effect
     sentence: str
-    handler: Handler | None
+    handler: Handler
 
     @property
     def usage(self) -> str:
@@ -82,9 +81,7 @@ _WRITTEN = {
 }
 
 
-def _row(
-    number: int, name: str, operands: str, effect: Effect, sentence: str, handler: Handler | None = None
-) -> Opcode:
+def _row(number: int, name: str, operands: str, effect: Effect, sentence: str, handler: Handler) -> Opcode:
     forms = tuple(operand.replace("/", "") for operand in operands.split(", ")) if operands else ()
     return Opcode(number, name, forms, effect, sentence, handler)
 

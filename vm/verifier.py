@@ -141,8 +141,6 @@ class _Layout:
             texts.append(text)
         if opcode.name == "swap" and slots[0] == slots[1]:
             _refuse(offset, "swap: the same register twice (expected two different ones)")
-        if opcode.handler is None:
-            return _past_the_end
         return opcode.handler(Site(tuple(slots), tuple(texts), after))
 
     def _constant(self, value: int) -> int:

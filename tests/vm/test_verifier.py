@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.vm.hosts import FakeHost
 from tests.vm.images import END, GOOD, LARGE_IMAGES, RET, image, images, word
+from tests.vm.scratch import ScratchHost
 from vm.machine import Limits, Outcome, run
 from vm.program import IMAGE_LIMIT, Program
 from vm.verifier import VerifyError, verify
@@ -77,8 +77,10 @@ ACCEPTED = [
 
 
 def run_briefly(program: Program) -> Outcome:
-    limits = Limits(instructions=300, seconds=5, heap=100_000, output=2_000)
-    return run(program, ["x", "1", "two"], FakeHost({"a": "b"}, ["allow ALL ALL"]), limits, lambda: False)
+    limits = Limits(300, heap=100_000, output=2_000, directories=3, children=3)
+    outcome = run(program, ["x", "1", "two"], ScratchHost(), limits, lambda: False)
+    assert not outcome.fault.startswith("internal error"), outcome.fault
+    return outcome
 
 
 @pytest.mark.parametrize("content", ACCEPTED)
