@@ -17,7 +17,24 @@ class Source(NamedTuple):
     """What makes it this file and no other: two sources with the same key are included once."""
 
 
-SHIPPED = frozenset({"mesh"})
+SHIPPED = frozenset(
+    {
+        "mesh",
+        "stdlib",
+        "res.authdb",
+        "res.dir",
+        "res.exec",
+        "res.file",
+        "res.group",
+        "res.home",
+        "res.host",
+        "res.package",
+        "res.path",
+        "res.service",
+        "res.symlink",
+        "res.user",
+    }
+)
 
 
 def source(name: str) -> str | None:
