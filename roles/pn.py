@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
     Raises CwError: 126 for a refused image.
     """
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     _check(options)
     log = Log("cw")
     image, names = _image(options, log)
@@ -88,27 +88,28 @@ def main(argv: Sequence[str]) -> int:
     return _run(image, names, options, log)
 
 
-def _parser() -> Parser:
-    parser = Parser("pn", "Runs a program in Pendulum, source or image, under limits.", EXAMPLES)
-    parser.usage = "cw pn [OPTION ...] FILE [ARG ...]"
-    parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
-    parser.add_argument("file", metavar="FILE", help="source or image; - is standard input")
-    rest = parser.add_argument(
+def parser() -> Parser:
+    """The command line."""
+    words = Parser("pn", "Runs a program in Pendulum, source or image, under limits.", EXAMPLES)
+    words.usage = "cw pn [OPTION ...] FILE [ARG ...]"
+    words.formatter_class = partial(argparse.RawDescriptionHelpFormatter, max_help_position=28)
+    words.add_argument("file", metavar="FILE", help="source or image; - is standard input")
+    rest = words.add_argument(
         "arguments", nargs="...", metavar="ARG", help="what main finds on its data stack"
     )
     rest.required = False
-    instead = parser.add_mutually_exclusive_group()
+    instead = words.add_mutually_exclusive_group()
     for letter, name, sentence in (
         ("-S", "assembles", "assemble to FILE.S, run nothing"),
         ("-d", "disassembles", "disassemble to standard output, run nothing"),
         ("-e", "effect", "print the effect, run nothing"),
     ):
         instead.add_argument(letter, dest=name, action="store_true", help=sentence)
-    parser.add_argument(
+    words.add_argument(
         "-o", dest="out", metavar="OUT", help="with -S and -d: write to OUT; - is standard output"
     )
-    parser.add_argument("-g", dest="annotate", action="store_true", help="keep annotations of a source")
-    parser.add_argument(
+    words.add_argument("-g", dest="annotate", action="store_true", help="keep annotations of a source")
+    words.add_argument(
         "-I",
         dest="path",
         metavar="DIR",
@@ -116,13 +117,13 @@ def _parser() -> Parser:
         default=[],
         help=f"find #includes, before ${INCLUDE_PATH}",
     )
-    parser.add_argument("-T", dest="trace", action="store_true", help="trace to standard error")
-    parser.add_argument(
+    words.add_argument("-T", dest="trace", action="store_true", help="trace to standard error")
+    words.add_argument(
         "--cover",
         action="store_true",
         help=f"write what ran to FILE{COVERAGE}, tell how much",
     )
-    limits = parser.add_argument_group("limits")
+    limits = words.add_argument_group("limits")
     for bound in BOUNDS:
         default = f"{getattr(Limits(), bound.field):.10g}"
         limits.add_argument(
@@ -133,7 +134,7 @@ def _parser() -> Parser:
             help=f"{bound.sentence} ({default})",
         )
     limits.add_argument("--no-limits", dest="unlimited", action="store_true", help="none but those given")
-    return parser
+    return words
 
 
 def _check(options: Namespace) -> None:
