@@ -4,7 +4,7 @@ include zipapp.mk
 .DEFAULT_GOAL := help
 
 .PHONY: help setup demo check format types lint layers test fuzz fuzz-check fuzz-corpus dist bench clean \
-    requirements
+    reference requirements
 
 BIN := $(VENV)/bin
 READY := $(VENV)/dev.stamp
@@ -60,6 +60,9 @@ bench: dist/cw $(READY)  ## measure start-up, an idle agent, and a broker with a
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.idle
 	$(BIN)/python -m bench.swarm
+
+reference: $(READY)  ## write docs/pendulum.md anew from the table of instructions
+	$(BIN)/python -m tools.reference
 
 clean:  ## remove what was made, but for .venv
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
