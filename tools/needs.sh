@@ -20,6 +20,8 @@ look_tests() {
     need passwd          command -v useradd    # tests make a user to ask PAM about
     need libpam-modules  found pam_unix.so /lib /usr/lib
     need util-linux      command -v unshare    # tests mount things read-only, for themselves alone
+    need mmdebstrap      command -v mmdebstrap # a Debian in which tests install packages,
+    need systemd-container command -v systemd-nspawn # and which boots
     need libaugeas0      found libaugeas.so.0 /lib /usr/lib    # augeas.* edit a hosts file of the tests' own
     need augeas-lenses   found hosts.aug /usr/share/augeas
 }

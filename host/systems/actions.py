@@ -218,7 +218,8 @@ def _set_boot(tools: Tools, word: str, wanted: bool) -> Reply:
     for argv in (row.enable if wanted else row.disable)(name):
         answer = tools.ask(argv)
     if _known(row.boots(tools, name), name) is not wanted:
-        raise Failed(f"cannot {'enable' if wanted else 'disable'} {name}: {answer.complaint}")
+        why = answer.complaint if answer.status else f"it is still {'disabled' if wanted else 'enabled'}"
+        raise Failed(f"cannot {'enable' if wanted else 'disable'} {name}: {why}")
     return Reply(YES)
 
 

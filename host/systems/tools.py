@@ -28,7 +28,7 @@ ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": "", "NO_COLOR": "1", "EINFO_COLO
 NOEXEC_SEAL = 0x0008
 """MFD_NOEXEC_SEAL: the one kind of memory file where vm.memfd_noexec is 2; unknown before Linux 6.3."""
 
-_DECORATION = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|^ *\* |\r")
+_DECORATION = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
 
 _LOCKED = re.compile(
     r"could not get lock|unable to lock database|locked by another process|is another process using it",
@@ -38,7 +38,8 @@ _LOCKED = re.compile(
 
 _TELLING = (
     re.compile(r"^dpkg: (?P<what>error .+:)\n +(?P<why>.+)", re.MULTILINE),
-    re.compile(r"^(?:E|[Ee]rror|ERROR): (?P<what>.+)", re.MULTILINE),
+    re.compile(r"^The following packages have unmet dependencies:\n +(?P<what>.+)", re.MULTILINE),
+    re.compile(r"^(?: \* )?(?:E|[Ee]rror|ERROR): (?P<what>.+)", re.MULTILINE),
     re.compile(r"^(?P<what>(?:Failed to|Job for) .+)", re.MULTILINE),
 )
 """Which lines tell why a program failed, the most telling first."""
@@ -60,13 +61,13 @@ class Answer(NamedTuple):
     @property
     def complaint(self) -> str:
         """The one line that says best why it failed."""
-        for text in (self.errors, self.output):
-            for telling in _TELLING:
-                if found := telling.search(text):
-                    return " ".join(filter(None, found.groups()))
-        said = [line for line in (self.output + "\n" + self.errors).splitlines() if line.strip()]
+        text = f"{self.output}\n{self.errors}"
+        for telling in _TELLING:
+            if found := telling.search(text):
+                return " ".join(found.groups())
+        said = [line for line in text.splitlines() if line.strip()]
         if said and self.status >= 0:
-            return said[-1].strip()
+            return said[-1].strip().removeprefix("* ")
         return f"killed by signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
 
 
@@ -144,4 +145,4 @@ def _text(output: int) -> str:
     fcntl.fcntl(output, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
     size = os.fstat(output).st_size
     text = os.pread(output, SHOWN, max(0, size - SHOWN)).decode("utf-8", "backslashreplace")
-    return "\n".join(_DECORATION.sub("", line) for line in text.split("\n"))
+    return _DECORATION.sub("", text)
