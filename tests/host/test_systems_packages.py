@@ -1,103 +1,24 @@
-"""Package and service managers that are not Debian's: what they are told, and what is made of their answers.
+"""Package managers that Debian has not: what they are told, and what is made of their answers.
 
-Each is a program on the path that plays a recording: in this order, these words, this status, these outputs.
-Those of dnf, rpm, pacman and OpenRC were taken from the real ones.
+The recordings of dnf, rpm and pacman were taken from the real ones.
 """
 
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from errors import CwError
 from host.systems.actions import Reply, perform
 from host.systems.tools import Tools
+from tests.host.played import Played, Turn
 
-PLAYER = """#!{python} -ISB
-import os, sys
-place, name = os.path.split(sys.argv[0])
-turns = sorted(int(turn) for turn in os.listdir(place + "/turns"))
-turn = f"{{place}}/turns/{{turns[0]}}" if turns else "/nonexistent"
-def read(what):
-    with open(f"{{turn}}/{{what}}") as file:
-        return file.read()
-if not turns or read("argv") != "\\n".join([name, *sys.argv[1:]]):
-    sys.exit(f"not in the recording: {{[name, *sys.argv[1:]]}}")
-sys.stdout.write(read("output"))
-sys.stderr.write(read("errors"))
-status = int(read("status"))
-os.rename(turn, f"{{place}}/played/{{turns[0]}}")
-sys.exit(status)
-"""
-
-
-class Turn(NamedTuple):
-    """One call: the words it must have, one string split at blanks or a list, and what is answered."""
-
-    argv: str | list[str]
-    status: int = 0
-    output: str = ""
-    errors: str = ""
-
-    @property
-    def words(self) -> list[str]:
-        return self.argv.split(" ") if isinstance(self.argv, str) else self.argv
-
-
-class Played:
-    """A host on which only some programs are."""
-
-    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.root = place / "root"
-        self.path = place / "path"
-        for directory in ("turns", "played"):
-            (self.path / directory).mkdir(parents=True)
-        self.recorded = 0
-        monkeypatch.setenv("PATH", str(self.path))
-        monkeypatch.setattr("host.systems.tools.SYSTEM_TOOLS", "/nonexistent")
-        monkeypatch.setattr("host.systems.tools.LOCK_PAUSE", 0.0)
-
-    def has(self, *programs: str) -> None:
-        for program in programs:
-            (self.path / program).write_text(PLAYER.format(python=sys.executable))
-            (self.path / program).chmod(0o755)
-
-    def writes(self, path: str, text: str = "", mode: int = 0o644) -> None:
-        file = self.root / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        file.chmod(mode)
-
-    def records(self, *turns: Turn) -> None:
-        for turn in turns:
-            self.recorded += 1
-            place = self.path / "turns" / str(self.recorded)
-            place.mkdir()
-            (place / "argv").write_text("\n".join(turn.words))
-            (place / "output").write_text(turn.output)
-            (place / "errors").write_text(turn.errors)
-            (place / "status").write_text(str(turn.status))
-
-    def asks(self, words: str, *turns: Turn) -> Reply | tuple[int, str]:
-        """Ask for an action, which must take all turns; its reply, or an error's status and sentence."""
-        self.records(*turns)
-        answer: Reply | tuple[int, str]
-        try:
-            answer = perform(Tools(str(self.root), patience=60.0), words.split(" "))
-        except CwError as error:
-            answer = error.status, str(error)
-        assert not list((self.path / "turns").iterdir()), answer
-        return answer
+DONE = Reply(0)
+NO = Reply(1)
 
 
 @pytest.fixture
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     return Played(tmp_path, monkeypatch)
-
-
-DONE = Reply(0)
-NO = Reply(1)
 
 
 def version(text: str) -> Reply:
@@ -340,98 +261,6 @@ def test_portage(played: Played) -> None:
         assert played.asks(words, *turns) == answer, words
 
 
-SHOWN = """\
-             bootlogs |      default
-                nginx |{levels}
-           nginx-test | boot
-"""
-
-
-def openrc(levels: str) -> Turn:
-    return Turn("rc-update show", 0, SHOWN.format(levels=levels))
-
-
-def test_openrc(played: Played) -> None:
-    there, gone = Turn("rc-service --exists nginx"), Turn("rc-service --exists nginx", 1)
-    played.has("rc-service", "rc-update")
-    played.writes("/run/openrc/softlevel")
-    for words, answer, turns in (
-        ("svc-run-status nginx", Reply(1, ("stopped",)), [there, Turn("rc-service nginx status", 3)]),
-        ("svc-run-status nginx", Reply(0, ("running",)), [there, Turn("rc-service nginx status")]),
-        ("svc-run-status nginx", (1, "unknown service: nginx"), [gone]),
-        ("svc-boot-status nginx", (1, "unknown service: nginx"), [gone]),
-        ("svc-boot-status nginx", Reply(0, ("enabled",)), [there, openrc("      default   ")]),
-        ("svc-boot-status nginx", Reply(1, ("disabled",)), [there, openrc("      shutdown   ")]),
-        (
-            "svc-init nginx reload",
-            (1, "cannot reload nginx: nginx: unknown function `reload'"),
-            [
-                there,
-                Turn("rc-service nginx status"),
-                Turn("rc-service nginx reload", 1, "",
-                     " \x1b[1m\x1b[31m*\x1b[m nginx: unknown function `reload'\x1b[K\n"),
-            ],
-        ),
-        (
-            "svc-init nginx.service start",
-            DONE,
-            [there, Turn("rc-service nginx status", 3), Turn("rc-service nginx start")],
-        ),
-        (
-            "svc-enable nginx",
-            DONE,
-            [there, openrc(" "), Turn("rc-update add nginx default"), there, openrc(" default")],
-        ),
-        ("svc-enable nginx", DONE, [there, openrc(" default")]),
-        (
-            "svc-disable nginx",  # 1, because it was not in each of the levels
-            DONE,
-            [
-                there,
-                openrc(" default"),
-                Turn("rc-update del nginx sysinit boot default", 1),
-                there,
-                openrc(""),
-            ],
-        ),
-    ):  # fmt: skip
-        assert played.asks(words, *turns) == answer, words
-
-
-@pytest.mark.parametrize(
-    ("tool", "enable", "disable"),
-    [
-        (
-            "update-rc.d",
-            ("update-rc.d nginx defaults", "update-rc.d nginx enable"),
-            ("update-rc.d nginx disable",),
-        ),
-        ("chkconfig", ("chkconfig --add nginx", "chkconfig nginx on"), ("chkconfig nginx off",)),
-    ],
-)
-def test_scripts_in_init_d(
-    tool: str, enable: tuple[str, ...], disable: tuple[str, ...], played: Played
-) -> None:
-    played.has("service", tool)
-    played.writes("/etc/init.d/nginx", mode=0o755)
-    played.writes("/etc/init.d/README")
-    status = Turn("service nginx status")
-    assert played.asks("svc-run-status nginx", status) == Reply(0, ("running",))
-    assert played.asks("svc-run-status nginx", status._replace(status=3)) == Reply(1, ("stopped",))
-    assert played.asks("svc-run-status README") == (1, "unknown service: README")
-    assert played.asks("svc-init nginx restart", status, Turn("service nginx restart")) == DONE
-    refused = (1, "cannot enable nginx: no runlevels to modify")
-    said = [Turn(words, 1, "no runlevels to modify\n") for words in enable]
-    assert played.asks("svc-enable nginx", *said) == refused
-    assert played.asks("svc-boot-status nginx") == Reply(1, ("disabled",))
-    played.writes("/etc/rc3.d/S20nginx")
-    assert played.asks("svc-boot-status nginx") == Reply(0, ("enabled",))
-    assert played.asks("svc-disable nginx", *map(Turn, disable)) == (
-        1,
-        "cannot disable nginx: it is still enabled",
-    )
-
-
 LOCKED = {
     "apt-get": "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 30657 (apt-get)\n"
     "E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), "
@@ -479,31 +308,3 @@ def test_of_several_package_managers_the_systems_own(release: str | None, name: 
     if release is not None:
         played.writes("/usr/lib/os-release", release)
     assert played.asks("identify") == Reply(126, (f"packages {name}", "services unknown"))
-
-
-@pytest.mark.parametrize(
-    ("sign", "name"),
-    [
-        ("/run/systemd/system/x", "systemd"),
-        ("/run/openrc/x", "openrc"),
-        ("/run/initctl", "sysv"),
-        ("/nothing", "systemd"),
-    ],
-)
-def test_of_several_service_managers_the_one_that_runs(sign: str, name: str, played: Played) -> None:
-    played.has("systemctl", "rc-service", "rc-update", "service", "update-rc.d", "apk")
-    played.writes(sign)
-    assert played.asks("identify") == Reply(0, ("packages apk", f"services {name}"))
-
-
-def test_a_host_with_none_that_is_known(played: Played) -> None:
-    assert played.asks("identify") == Reply(126, ("packages unknown", "services unknown"))
-    packages = "this host has no package manager that is known here (apt, dnf, yum, apk, pacman, portage)"
-    services = "this host has no service manager that is known here (systemd, openrc, sysv)"
-    for words, sentence in (
-        ("pkg-version x", packages), ("pkg-latest x", packages), ("pkg-install x", packages),
-        ("pkg-remove x", packages), ("pkg-recache", packages), ("svc-run-status x", services),
-        ("svc-boot-status x", services), ("svc-init x start", services), ("svc-enable x", services),
-        ("svc-disable x", services),
-    ):  # fmt: skip
-        assert played.asks(words) == (126, sentence)
