@@ -13,6 +13,9 @@ PORT = 2315
 ANY = "*"
 """The host of an address that listens on every interface."""
 
+WILDCARDS = {ANY: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+"""Hosts to listen on that are every interface, and how this host itself connects to them."""
+
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z"
 )

@@ -114,6 +114,10 @@ def _address(value: object) -> str:
     return _checked([_text(value)], dialled)[0]
 
 
+def _optional_listen(value: object) -> str:
+    return "" if value == "" else _checked([_text(value)], listening)[0]
+
+
 def _checked(texts: Sequence[str], parse: Callable[[str], object]) -> tuple[str, ...]:
     try:
         for text in texts:
@@ -202,6 +206,7 @@ LISTEN = Kind(
     _anywhere(_some_addresses(listening)),
     list,
 )
+OPTIONAL_LISTEN = Kind('HOST:PORT, such as "127.0.0.1:9315", or ""', _anywhere(_optional_listen))
 FACTS = Kind('a table of facts, such as { role = "web" }', _anywhere(_facts), dict)
 
 

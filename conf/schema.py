@@ -15,6 +15,7 @@ from conf.kinds import (
     FACTS,
     HOST,
     LISTEN,
+    OPTIONAL_LISTEN,
     OPTIONAL_PATH,
     PATH,
     SERVICE,
@@ -94,6 +95,17 @@ class MeshdAudit:
 
     file: Path | None = _key(
         OPTIONAL_PATH, "/var/log/clockwork/meshd.audit", "JSON lines of who asked for what; empty: none."
+    )
+
+
+@attrs.frozen
+class MeshdMetrics:
+    """[metrics] of meshd."""
+
+    listen: str = _key(
+        OPTIONAL_LISTEN,
+        "",
+        "Where Prometheus reads figures over HTTP, such as 127.0.0.1:9315; empty: nowhere.",
     )
 
 
@@ -208,6 +220,7 @@ class MeshdConf(Conf):
     auth: MeshdAuth = attrs.field(factory=MeshdAuth)
     acl: MeshdAcl = attrs.field(factory=MeshdAcl)
     audit: MeshdAudit = attrs.field(factory=MeshdAudit)
+    metrics: MeshdMetrics = attrs.field(factory=MeshdMetrics)
     limits: MeshdLimits = attrs.field(factory=MeshdLimits)
     log: Log = attrs.field(factory=Log)
 

@@ -18,12 +18,14 @@ class Gone(WireError):
     """The other side closed the connection before it had said what it wants."""
 
 
-async def receive(sock: socket.socket) -> bytes:
-    """Some bytes of a socket. Raises Gone at the end of file, or where the connection broke."""
+async def receive(sock: socket.socket, most: int = READ) -> bytes:
+    """Some bytes of a socket, at most so many. Raises Gone at the end of file, or where the connection
+    broke.
+    """
     while True:
         await trio.lowlevel.wait_readable(sock)
         try:
-            received = sock.recv(READ)
+            received = sock.recv(most)
         except BlockingIOError:
             continue
         except OSError as error:

@@ -17,6 +17,8 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
+from enum import StrEnum
+from itertools import product
 from typing import NamedTuple
 
 import trio
@@ -37,6 +39,19 @@ class Bounds(NamedTuple):
     queue: int
     queues: int
     stall: float
+
+
+class End(StrEnum):
+    """Why a link was closed, for who counts; the sentence beside it is for who reads."""
+
+    QUEUE = "queue full"
+    QUEUES = "all queues full"
+    STALL = "stalled"
+    SILENT = "silent"
+    CLOSED = "closed by the other side"
+    BROKEN = "connection broke"
+    INVALID = "broke the protocol"
+    BROKER = "closed by the broker"
 
 
 class Link:
@@ -93,13 +108,16 @@ class Hub:
     def __init__(self, bounds: Bounds, clock: Callable[[], float], closed: Closed) -> None:
         self.links: dict[int, Link] = {}
         """By number, which is never used again."""
+        self.ended = dict.fromkeys(product(Peer, End), 0)
+        """How many links were closed."""
+        self.received = self.sent = self.queued = 0
+        """Bytes, sealed: of established sessions until now, and waiting to be sent."""
         self._bounds = bounds
         self._clock = clock
         self._closed = closed
         self._epoll = select.epoll()
         self._by_fd: dict[int, Link] = {}
         self._dirty: list[Link] = []
-        self._queued = 0
         self._numbers = 0
 
     def add(self, sock: socket.socket, address: str, established: Established, receive: Receive) -> Link:
@@ -123,13 +141,13 @@ class Hub:
             self._dirty.append(link)
         link.outgoing.append(sealed)
         link.queued += len(sealed)
-        self._queued += len(sealed)
+        self.queued += len(sealed)
         if link.queued > self._bounds.queue and not link.blocked:
             self._write(link)  # many answers may come in one batch: the socket was not offered them yet
         if link.queued > self._bounds.queue:
-            self.drop(link, f"does not read: {link.queued} bytes wait")
-        elif self._queued > self._bounds.queues:
-            self.drop(self._largest(), "all queues are full, and this one is the largest")
+            self.drop(link, f"does not read: {link.queued} bytes wait", End.QUEUE)
+        elif self.queued > self._bounds.queues:
+            self.drop(self._largest(), "all queues are full, and this one is the largest", End.QUEUES)
 
     def _largest(self) -> Link:
         clients = [
@@ -155,18 +173,19 @@ class Hub:
         try:
             link.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
-            self.drop(link, f"connection broke: {error.strerror}")
+            self.drop(link, f"connection broke: {error.strerror}", End.BROKEN)
 
-    def drop(self, link: Link, reason: str) -> None:
+    def drop(self, link: Link, reason: str, end: End = End.BROKER) -> None:
         """Close the link now, whatever is queued."""
         if link.closed:
             return
         link.closed = True
+        self.ended[link.established.peer, end] += 1
         self._epoll.unregister(link.sock.fileno())
         del self._by_fd[link.sock.fileno()]
         del self.links[link.number]
         link.sock.close()
-        self._queued -= link.queued
+        self.queued -= link.queued
         link.queued = 0
         link.outgoing.clear()
         self._closed(link, reason)
@@ -194,10 +213,11 @@ class Hub:
             except BlockingIOError:
                 sent = 0
             except OSError as error:
-                self.drop(link, f"connection broke: {error.strerror}")
+                self.drop(link, f"connection broke: {error.strerror}", End.BROKEN)
                 return
             link.queued -= sent
-            self._queued -= sent
+            self.queued -= sent
+            self.sent += sent
             if sent:
                 link.moved = self._clock()
             if sent < len(piece):
@@ -218,18 +238,19 @@ class Hub:
         except BlockingIOError:
             return
         except OSError as error:
-            self.drop(link, f"connection broke: {error.strerror}")
+            self.drop(link, f"connection broke: {error.strerror}", End.BROKEN)
             return
         if not received:
-            self.drop(link, "the other side closed the connection")
+            self.drop(link, "the other side closed the connection", End.CLOSED)
             return
         link.heard = now
+        self.received += len(received)
         if link.finishing:
             return
         try:
             messages = link.transport.open(received)
         except WireError as error:
-            self.drop(link, str(error))
+            self.drop(link, str(error), End.INVALID)
             return
         self.hand_over(link, messages)
 
@@ -241,7 +262,7 @@ class Hub:
                     return
                 link.receive(link, message)
         except WireError as error:
-            self.drop(link, str(error))
+            self.drop(link, str(error), End.INVALID)
 
     def sweep(self, heartbeat: float, ping: bytes) -> None:
         """Ping links that have been idle for `heartbeat` seconds; close the dead and the stalled. Call it
@@ -250,9 +271,9 @@ class Hub:
         now = self._clock()
         for link in list(self.links.values()):
             if (link.outgoing or link.finishing) and now - link.moved > self._bounds.stall:
-                self.drop(link, f"took nothing for {self._bounds.stall:g} seconds")
+                self.drop(link, f"took nothing for {self._bounds.stall:g} seconds", End.STALL)
             elif now - link.heard >= 3 * heartbeat:
-                self.drop(link, "silent: two heartbeats missed")
+                self.drop(link, "silent: two heartbeats missed", End.SILENT)
             elif now - max(link.heard, link.pinged) >= heartbeat:
                 link.pinged = now
                 self.post(link, ping)

@@ -25,17 +25,20 @@ QUIET = 60.0
 ADDRESS_SHARE = 8
 """Once the pool is half full, one address holds at most this part of it (protocol.md "Promises")."""
 
+STRANGERS = "have not said who they are (limits.unauthenticated)"
+"""Who waits at the door of a broker."""
+
 
 class ListenError(CwError):
     """The broker cannot listen on that address."""
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
+def listen(host: str, port: int, key: str = "broker.listen") -> list[socket.socket]:
     """Non-blocking listening sockets for an address; host `*` is every address of this machine.
 
-    Raises ListenError, which names the address and the reason.
+    Raises ListenError, which names the address, the reason and the `key` of the configuration.
     """
-    places = resolved(host, port)
+    places = resolved(host, port, key)
     try:
         if host == ANY:
             dual = socket.has_dualstack_ipv6()
@@ -47,25 +50,25 @@ def listen(host: str, port: int) -> list[socket.socket]:
             ]
     except OSError as error:
         why = os.strerror(error.errno or 0)  # to which create_server would add the address, as a tuple
-        raise _unable(host, port, why) from error
+        raise _unable(host, port, key, why) from error
     for sock in sockets:
         sock.setblocking(False)
     return sockets
 
 
-def resolved(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+def resolved(host: str, port: int, key: str = "broker.listen") -> list[tuple[int, tuple[str, int]]]:
     """Family and address of every socket that `listen` would open; none for `*`. Raises ListenError."""
     if host == ANY:
         return []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise _unable(host, port, error.strerror) from error
+        raise _unable(host, port, key, error.strerror) from error
     return list(dict.fromkeys((family, (str(name[0]), int(name[1]))) for family, _, _, _, name in found))
 
 
-def _unable(host: str, port: int, why: str | None) -> ListenError:
-    return ListenError(f"cannot listen on {Address(host, port)}: {why} (broker.listen names it)")
+def _unable(host: str, port: int, key: str, why: str | None) -> ListenError:
+    return ListenError(f"cannot listen on {Address(host, port)}: {why} ({key} names it)")
 
 
 def address_of(name: Sequence[object]) -> str:
@@ -74,12 +77,17 @@ def address_of(name: Sequence[object]) -> str:
 
 
 class Door:
-    """Counts connections that are not authenticated; the newest are turned away first."""
+    """Counts connections that are not authenticated; the newest are turned away first.
 
-    def __init__(self, capacity: int) -> None:
+    `crowd` says, for the log, who is inside.
+    """
+
+    def __init__(self, capacity: int, crowd: str = STRANGERS) -> None:
         self.capacity = capacity
+        self.crowd = crowd
         self.inside = 0
-        self.refused = 0
+        self.accepted = self.refused = self.pauses = 0
+        """How many connections came in and were turned away, and how often accepting paused, until now."""
         self._by_address: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:
@@ -91,6 +99,7 @@ class Door:
             self.refused += 1
             return False
         self.inside += 1
+        self.accepted += 1
         self._by_address[address] += 1
         return True
 
@@ -152,6 +161,7 @@ async def accept(
             except OSError as error:
                 if error.errno not in _OUT_OF:
                     continue  # the peer gave up before it was accepted (accept(2))
+                door.pauses += 1
                 exhausted.say(f"cannot accept connections for now: {error.strerror}")
                 await trio.sleep(PAUSE)
                 break
@@ -159,8 +169,8 @@ async def accept(
             if not door.enter(address):
                 sock.close()
                 crowded.say(
-                    f"turned {address} away: too many connections have not said who they are "
-                    f"(limits.unauthenticated; {door.refused} turned away so far)"
+                    f"turned {address} away: too many connections {door.crowd}; "
+                    f"{door.refused} turned away so far"
                 )
                 continue
             sock.setblocking(False)

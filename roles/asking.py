@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
-from mesh.messages import Request
+from mesh.images import image_of
+from mesh.messages import Command, Request, encode
 from mesh.session import State
 from mesh.words import canonical, shown
 from net.hub import Link
+from roles.authority import Accepted
 
 
 class Client:
     """A user's connection, from its REQUEST on."""
 
-    __slots__ = ("key", "link", "scope", "state", "summary")
+    __slots__ = ("began", "ended", "key", "link", "scope", "state", "summary")
 
     def __init__(self, link: Link, request: Request) -> None:
         self.link = link
         self.state = State.ANSWER
         self.scope = trio.CancelScope()
         """Cancelled when the request is over, whatever its task is waiting for."""
+        self.began = 0.0
+        """When the request was put on the wire, in seconds of a steady clock."""
+        self.ended = "connection lost"
+        """How the request ended: what it is called unless another end is noted."""
         self.key = ""
         """The public key, in hex, that authenticated the request; empty after a password."""
         self.summary: dict[str, object] = {
@@ -37,3 +45,25 @@ class Client:
             return self.summary
         brief = {name: self.summary[name] for name in ("user", "address")}
         return brief | {"command": shown(str(self.summary["command"]))}
+
+
+def command_of(request: Request, accepted: Accepted, issued: int, ttl: int) -> Callable[[int], bytes]:
+    """What makes the encoded COMMAND of a serial; `issued` and `ttl` in milliseconds (protocol.md
+    "Messages"). It raises MessageError.
+    """
+    image = image_of(accepted.command.verb)
+    command = Command(
+        user=request.user,
+        groups=accepted.groups,
+        how=accepted.how,
+        words=accepted.command.words,
+        module=image.module,
+        image=image.image,
+        filters=request.filters,
+        mode=request.mode,
+        targets=request.targets,
+        issued=issued,
+        ttl=ttl,
+        run_time=request.run_time,
+    )
+    return lambda serial: encode(command, serial)

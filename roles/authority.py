@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import NamedTuple
 
 from auth.groups import Groups
@@ -25,6 +26,16 @@ class Refused(CwError):
         super().__init__(sentence)
         self.code = code
         self.why = why or sentence
+
+
+class Failure(StrEnum):
+    """Why an authentication failed, for who counts."""
+
+    KEY = "key"
+    PASSWORD = "password"
+    THROTTLED = "too many failures"
+    UNABLE = "not checked"
+    METHOD = "no method"
 
 
 class Accepted(NamedTuple):
@@ -63,6 +74,8 @@ class Authority:
         self._clock = clock
         self._look = look
         self._throttle = Throttle()
+        self.failures: dict[str, int] = dict.fromkeys(Failure, 0)
+        """How often users were told that authentication failed, by why it did."""
 
     async def judge(self, request: Request, handshake_hash: bytes, address: str) -> Accepted:
         """Authenticate first, so that a stranger learns nothing; then everything else. Raises Refused."""
@@ -74,7 +87,7 @@ class Authority:
         elif isinstance(auth, PasswordAuth):
             await self._check_password(request.user, auth.password, address)
         else:
-            raise _failed("no method of authentication")
+            raise self._failed(Failure.METHOD, "no method of authentication")
         try:
             checked = command.parse(request.words)
             filters.parse_all(request.filters, bounded)
@@ -98,8 +111,9 @@ class Authority:
 
     def _check_key(self, request: Request, key: str, handshake_hash: bytes) -> None:
         if not verified(request, handshake_hash):
-            raise _failed(
-                f"the signature of key {short(key)} is not good for this request on this connection"
+            raise self._failed(
+                Failure.KEY,
+                f"the signature of key {short(key)} is not good for this request on this connection",
             )
         self._check_listed(request.user, key)
 
@@ -109,22 +123,22 @@ class Authority:
         names = self._users.value.names_of(key)
         if user not in names:
             listed = f"is listed for {', '.join(names)}" if names else "is not listed"
-            raise _failed(f"key {short(key)} {listed}")
+            raise self._failed(Failure.KEY, f"key {short(key)} {listed}")
 
     async def _check_password(self, user: str, password: str, address: str) -> None:
         if self._authenticator is None:
-            raise _failed("a password, and passwords are off")
+            raise self._failed(Failure.METHOD, "a password, and passwords are off")
         if not self._throttle.admits(user, address, self._clock()):
-            raise _failed("too many failures of this user from this address")
+            raise self._failed(Failure.THROTTLED, "too many failures of this user from this address")
         try:
             accepted, reason = await self._authenticator.check(user, password)
         except PamError as error:
-            raise _failed(str(error)) from error
+            raise self._failed(Failure.UNABLE, str(error)) from error
         if not accepted:
-            raise _failed(reason)
+            raise self._failed(Failure.PASSWORD, reason)
         self._throttle.succeeded(user, address)
 
-
-def _failed(why: str) -> Refused:
-    """All that a user hears of a failed authentication is that it failed (mesh.md "Who may ask")."""
-    return Refused("authentication", "authentication failed", why)
+    def _failed(self, failure: Failure, why: str) -> Refused:
+        """All that a user hears of a failed authentication is that it failed (mesh.md "Who may ask")."""
+        self.failures[failure] += 1
+        return Refused("authentication", "authentication failed", why)

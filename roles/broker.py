@@ -18,10 +18,8 @@ from conf.schema import MeshdConf
 from conf.version import VERSION
 from conf.watched import Watched
 from mesh.fanout import Fanout
-from mesh.images import image_of
 from mesh.messages import VERSION as PROTOCOL
 from mesh.messages import (
-    Command,
     Error,
     Hello,
     Identity,
@@ -41,10 +39,11 @@ from mesh.session import State, advance, opening
 from net.greet import greet
 from net.hub import Bounds, Hub, Link
 from net.serve import Door, Ticket
-from roles.asking import Client
+from roles.asking import Client, command_of
 from roles.audit import Audit, AuditError
 from roles.authority import Accepted, Authority, Refused
 from roles.log import Log
+from roles.tally import Handshake, Measured, Tally
 from wire.errors import WireError
 from wire.handshake import Peer, Responder
 from wire.noise import KeyPair
@@ -97,6 +96,7 @@ class Broker:
         """Places at the door of sessions that are not authenticated yet."""
         self._quiet = trio.Event()
         self._closing = False
+        self._tally = Tally()
         self._refusals = Refusals()
         self._perform: dict[type, Callable[..., None]] = {
             Tell: self._tell,
@@ -160,6 +160,11 @@ class Broker:
                 self.perform(self._router.forget(client.link.number, "key revoked"))
         self._hub.flush()
 
+    def measured(self) -> Measured:
+        """What metrics are read from."""
+        clients = len(self._clients)
+        return Measured(self.door, self._hub, self._router, self._authority, self._tally, clients)
+
     # -- effects
 
     def perform(self, effects: list[Effect]) -> None:
@@ -179,6 +184,10 @@ class Broker:
     def _finished(self, effect: Finished) -> None:
         client = self._clients[effect.client]
         client.state = State.CLOSED
+        client.ended = effect.why
+        self._tally.ledger(effect.done)
+        if effect.why in ("closed", "deadline"):
+            self._tally.latency.observe(time.monotonic() - client.began)
         self._hub.finish(client.link)
         client.scope.cancel()
         self._note(
@@ -204,6 +213,7 @@ class Broker:
         self._log.warning(effect.sentence)
 
     def _refuse(self, link: Link, code: str, sentence: str) -> None:
+        self._tally.refusals[code] += 1
         self._hub.post(link, encode(Error(code, sentence)))
         self._hub.finish(link)
         self._hub.flush()
@@ -238,8 +248,11 @@ class Broker:
             ticket.leave()
             if not isinstance(error, WireError | trio.TooSlowError):
                 raise
+            late = isinstance(error, trio.TooSlowError)
+            self._tally.handshakes[Handshake.LATE if late else Handshake.FAILED] += 1
             self._log.debug(f"no session with {address}: {str(error) or 'nothing said in time'}")
             return
+        self._tally.handshakes[Handshake.COMPLETED] += 1
         agent = established.peer is Peer.AGENT
         link = self._hub.add(sock, address, established, self._from_agent if agent else self._from_client)
         self._tickets[link.number] = ticket
@@ -263,6 +276,7 @@ class Broker:
             self._refuse_agent(link, key, hello)
             return
         self._tickets.pop(link.number).leave()
+        self._tally.joined += 1
         limits = self._conf.limits
         link.transport.max_message = min(MAX_FROM_AGENT, limits.message)
         self.perform(self._router.join(link.number, key, Identity(hello.fqdn, hello.uuid), time.monotonic()))
@@ -310,6 +324,7 @@ class Broker:
         decode(Side.CLIENT, raw)
         client.state = advance(client.state, Side.CLIENT, kind)
         if kind is Kind.BYE or (kind is Kind.CANCEL and client.state is State.ANSWER):
+            client.ended = "bye"
             self.perform(self._router.forget(link.number, "bye"))
             self._hub.drop(link, "bye")
         elif kind is Kind.CANCEL:
@@ -335,12 +350,14 @@ class Broker:
                 self.perform(self._router.expire(link.number))
                 self._hub.flush()
         except Refused as refused:
+            client.ended = "refused"
             self._log.info(f"refused {request.user} at {link.address}: {refused.why}")
             self._note("refused", code=refused.code, why=refused.why, **client.known(refused.code))
             self._refuse(link, refused.code, str(refused))
         finally:
             self.perform(self._router.forget(link.number, "the broker stops"))
             del self._clients[link.number]
+            self._tally.requests[client.ended.partition(":")[0]] += 1
             self._note_quiet()
 
     def _note_request(self, client: Client) -> None:
@@ -358,28 +375,8 @@ class Broker:
             self._log.error(str(error))
 
     def _put_on_the_wire(self, client: Client, request: Request, accepted: Accepted) -> None:
-        timeout = min(request.timeout, round(self._conf.limits.request_time * 1000))
-        image = image_of(accepted.command.verb)
-
-        def command(serial: int) -> bytes:
-            return encode(
-                Command(
-                    user=request.user,
-                    groups=accepted.groups,
-                    how=accepted.how,
-                    words=accepted.command.words,
-                    module=image.module,
-                    image=image.image,
-                    filters=request.filters,
-                    mode=request.mode,
-                    targets=request.targets,
-                    issued=milliseconds(),
-                    ttl=timeout,
-                    run_time=request.run_time,
-                ),
-                serial,
-            )
-
+        ttl = min(request.timeout, round(self._conf.limits.request_time * 1000))
+        command = command_of(request, accepted, milliseconds(), ttl)
         try:
             effects = self._router.ask(
                 client.link.number,
@@ -391,5 +388,6 @@ class Broker:
         except MessageError as error:
             raise Refused("invalid", str(error)) from error
         client.state = State.RUNNING
+        client.began = time.monotonic()
         self.perform(effects)
         self._hub.flush()

@@ -18,7 +18,7 @@ from auth.pam import service_exists
 from auth.trust import Entry, added, update
 from auth.trust import parse as parse_trust
 from conf import client
-from conf.addresses import ANY, Address, AddressError, is_host_name, listening
+from conf.addresses import ANY, WILDCARDS, Address, AddressError, is_host_name, listening
 from conf.load import load
 from conf.schema import CogdConf, MeshdConf, keys_of
 from conf.text import sample
@@ -35,8 +35,6 @@ EXAMPLES = """\
 
 LISTEN = "127.0.0.1:2315"
 PAM_SERVICE = "clockwork"
-WILDCARDS = {ANY: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
-"""Hosts to listen on that are every interface, and how this host itself connects to them."""
 
 _LOOPBACK = re.compile(r"localhost|::1|127(\.[0-9]{1,3}){3}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,254}\Z")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -24,23 +25,26 @@ from conf.watched import Watched
 from errors import CwError
 from mesh import acl
 from net import spawner
-from net.serve import accept, listen, resolved
+from net.serve import Door, accept, listen, resolved
 from roles.arguments import of_daemon
 from roles.audit import Audit, AuditError
 from roles.authority import Authority
 from roles.broker import Broker
 from roles.log import Log
 from roles.systemd import notify
+from roles.vitals import Phase, Vitals
 from wire.noise import KeyPair
 
 LOOK = 1.0
 """Seconds between two looks at files that may have changed."""
+METRICS = "metrics.listen"
 DRAIN = 30.0
 """Seconds that requests on the wire have to end in after SIGTERM."""
 
 EXAMPLES = """\
   cw meshd -c site/meshd.toml
   cw meshd --test                             check configuration, keys and permissions
+  cw meshd --status                           how the broker is that runs, if it has metrics.listen
   cw meshd --set 'broker.listen=["*:2315"]' --show-config
 """
 
@@ -88,6 +92,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the broker until SIGTERM or SIGINT; exit status 0 after a drain."""
     summary = "The broker: authenticates users, broadcasts their commands, relays the answers."
     parser = of_daemon("meshd", summary, EXAMPLES, MeshdConf.FILE)
+    parser.add_argument(
+        "--status", action="store_true", help="ask the running broker's metrics.listen how it is"
+    )
     options = parser.parse_args(argv)
     conf = load(MeshdConf, options.config, options.set)
     if options.show_config:
@@ -95,12 +102,18 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if options.config is None:
         insist_on_some([str(MeshdConf.FILE)], conf.origins["broker.key"], conf.broker.key)
+    if options.status:
+        from roles.status import status
+
+        return status(conf)
     log = Log("meshd", conf.log.level, conf.log.format)
     files = Files(conf)
     key = prepared(conf, files, log)
     if options.test:
         for text in conf.broker.listen:
             resolved(*listening(text))
+        if conf.metrics.listen:
+            resolved(*listening(conf.metrics.listen), METRICS)
         print("meshd: configuration, keys and permissions are good")
         return 0
     set_limits()
@@ -148,24 +161,30 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spaw
     authenticator = pam.Pam(hands) if hands else None
     authority = Authority(files.users, files.rules, groups, authenticator, trio.current_time, look)
     broker = Broker(conf, key, files.agents, files.users, authority, os.urandom, look, log, audit)
+    vitals = Vitals()
     listeners = [sock for text in conf.broker.listen for sock in listen(*listening(text))]
+    readers = listen(*listening(conf.metrics.listen), METRICS) if conf.metrics.listen else []
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as sessions:
             sessions.start_soon(broker.run)
             sessions.start_soon(look_for_changes, look)
             if hands:
                 sessions.start_soon(mourn, hands, log)
+            if readers:
+                serve_metrics(readers, broker, vitals, sessions, log)
             async with trio.open_nursery() as doors:
                 for listener in listeners:
                     doors.start_soon(accept, listener, broker.door, broker.welcome, sessions, log.warning)
                     log.info(f"listening on {Address(*listener.getsockname()[:2])}")
                 notify("READY=1")
+                vitals.phase = Phase.READY
                 async for number in signals:
                     if number != signal.SIGHUP:
                         break
                     groups.clear()
                     reopen(audit, log)
                     look()
+                vitals.phase = Phase.DRAINING
                 doors.cancel_scope.cancel()
             for listener in listeners:
                 listener.close()
@@ -175,7 +194,28 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spaw
             with trio.move_on_after(DRAIN):
                 await broker.drain()
             sessions.cancel_scope.cancel()
+    for reader in readers:
+        reader.close()
     log.info("stopped")
+
+
+def serve_metrics(
+    listeners: Sequence[socket.socket], broker: Broker, vitals: Vitals, nursery: trio.Nursery, log: Log
+) -> None:
+    """Answer who reads figures, until the nursery ends."""
+    from ipaddress import ip_address
+
+    from net.http import CONNECTIONS, converse
+    from roles.metrics import pages
+
+    door = Door(CONNECTIONS, "read metrics")
+    welcome = partial(converse, pages(broker.measured, vitals))
+    for listener in listeners:
+        nursery.start_soon(accept, listener, door, welcome, nursery, log.warning)
+        address = Address(*listener.getsockname()[:2])
+        log.info(f"metrics on http://{address}/metrics")
+        if not ip_address(address.host.partition("%")[0]).is_loopback:
+            log.warning(f"whoever can reach {address} can read metrics, and nothing asks who ({METRICS})")
 
 
 async def stop_at_once(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

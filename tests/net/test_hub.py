@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from net.hub import Bounds, Hub, Link
+from net.hub import Bounds, End, Hub, Link
 from wire.handshake import Established, Initiator, Peer, Responder
 from wire.noise import key_pair
 
@@ -86,6 +86,11 @@ class World:
         other.link = self.hub.add(ours, "test", near, self._receive)
         return other
 
+    @property
+    def ended(self) -> dict[tuple[Peer, End], int]:
+        """What the hub has counted, without zeros."""
+        return {what: count for what, count in self.hub.ended.items() if count}
+
     async def something(self) -> None:
         """Until the hub says something."""
         with trio.fail_after(10):
@@ -115,6 +120,7 @@ async def test_messages_go_both_ways(world: World, nursery: trio.Nursery) -> Non
     world.hub.post(other.link, b"and another")
     world.hub.flush()
     assert await other.receive() == [b"an answer", b"and another"]
+    assert (world.hub.received, world.hub.sent, world.hub.queued) == (10 + 19, 9 + 19 + 11 + 19, 0)
 
 
 async def test_what_the_socket_does_not_take_follows_later(world: World, nursery: trio.Nursery) -> None:
@@ -158,6 +164,7 @@ async def test_a_peer_that_does_not_read_is_closed_at_its_bound(world: World) ->
     world.hub.flush()
     assert [number for number, _ in world.closed] == [other.link.number]
     assert "does not read" in world.closed[0][1]
+    assert world.ended == {(Peer.AGENT, End.QUEUE): 1}
     world.hub.post(healthy.link, b"still here")
     world.hub.flush()
     assert await healthy.receive() == [b"still here"]
@@ -170,6 +177,7 @@ async def test_over_the_total_the_largest_client_goes_first() -> None:
         for _ in range(kilobytes // 10):
             world.hub.post(other.link, bytes(10_000))
     assert [number for number, _ in world.closed] == [large.link.number]
+    assert world.ended == {(Peer.CLIENT, End.QUEUES): 1}
     world.close()
 
 
@@ -184,6 +192,7 @@ async def test_a_queue_that_stands_still_ends_the_link(world: World) -> None:
     world.now = 20.5
     world.hub.sweep(100.0, b"ping")
     assert world.closed == [(1, "took nothing for 20 seconds")]
+    assert world.ended == {(Peer.AGENT, End.STALL): 1}
 
 
 async def test_idle_links_are_pinged_and_silent_ones_end(world: World, nursery: trio.Nursery) -> None:
@@ -198,6 +207,7 @@ async def test_idle_links_are_pinged_and_silent_ones_end(world: World, nursery: 
     world.now = 30.0
     world.hub.sweep(10.0, b"ping")
     assert world.closed == [(silent.link.number, "silent: two heartbeats missed")]
+    assert world.ended == {(Peer.AGENT, End.SILENT): 1}
 
 
 async def test_a_link_that_is_finished_sends_everything_first(world: World, nursery: trio.Nursery) -> None:
@@ -234,6 +244,7 @@ async def test_garbage_ends_the_link_and_no_other(world: World, nursery: trio.Nu
     await world.something()
     assert [number for number, _ in world.closed] == [other.link.number]
     assert await other.ended()
+    assert world.ended == {(Peer.AGENT, End.INVALID): 1}
     await honest.say(b"hello")
     await world.something()
     assert world.heard == [(honest.link.number, b"hello")]
@@ -249,3 +260,4 @@ async def test_the_end_of_a_peer_is_reported_once(world: World, nursery: trio.Nu
     world.hub.flush()
     assert world.closed == [(1, "the other side closed the connection")]
     assert world.hub.links == {}
+    assert world.ended == {(Peer.AGENT, End.CLOSED): 1}

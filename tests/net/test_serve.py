@@ -62,6 +62,8 @@ def test_a_port_in_use_is_one_sentence() -> None:
         ),
     ):
         listen("127.0.0.1", port)
+    with pytest.raises(ListenError, match=r"\(metrics.listen names it\)$"):
+        listen("nowhere.invalid", port, "metrics.listen")
 
 
 def test_every_address_of_the_machine_is_one_socket() -> None:
@@ -92,12 +94,13 @@ async def test_running_out_of_descriptors_is_waited_for_and_said_once_a_minute(
     said: list[str] = []
     with ours, theirs:
         theirs.send(b"readable")
-        listener = Exhausted(ours)
+        listener, door = Exhausted(ours), Door(1)
         with trio.move_on_after(119):
             async with trio.open_nursery() as nursery:
-                await accept(cast(socket.socket, listener), Door(1), nobody, nursery, said.append)
+                await accept(cast(socket.socket, listener), door, nobody, nursery, said.append)
     assert said == ["cannot accept connections for now: Too many open files"] * 2
     assert 500 < listener.tries < 700
+    assert door.pauses == listener.tries
 
 
 async def nobody(sock: socket.socket, address: str, ticket: Ticket) -> None:
@@ -121,7 +124,7 @@ async def test_who_is_turned_away_hears_the_end_of_file(nursery: trio.Nursery) -
         with trio.fail_after(10):
             assert await late.receive_some() == b""
         await late.aclose()
-    assert len(inside) == 1
+    assert len(inside) == door.accepted == 1
     assert door.refused == 2
     assert len(said) == 1, "the same again would fill the log"
     assert said[0].startswith("turned 127.0.0.1 away: too many connections have not said who they are ")
