@@ -44,6 +44,8 @@ def test_values_are_what_the_file_says(tmp_path: Path) -> None:
             groups_ttl = 0
             [acl]
             name_denied = true
+            [metrics]
+            listen = "[::1]:9315"
             [limits]
             handshake = 2.5
             message = 131072
@@ -57,6 +59,7 @@ def test_values_are_what_the_file_says(tmp_path: Path) -> None:
     assert conf.auth.agents is None
     assert conf.auth.groups_ttl == 0
     assert conf.acl.name_denied is True
+    assert conf.metrics.listen == "[::1]:9315"
     assert conf.limits.handshake == 2.5
     assert conf.limits.message == 131072
     assert conf.limits.heartbeat == 10
@@ -73,6 +76,12 @@ WRONG = [
     (MeshdConf, '[broker]\nlisten = ["*:1", "*:1"]', f"broker.listen: expected {LISTEN}, got .*"),
     (MeshdConf, '[broker]\nkey = ""', 'broker.key: expected the path of a file, got ""'),
     (MeshdConf, '[broker]\nkey = "a\\u0000b"', 'broker.key: expected the path of a file, got "a\\\\u0000b"'),
+    (
+        MeshdConf,
+        "[metrics]\nlisten = []",
+        r'metrics.listen: expected HOST:PORT, such as "127.0.0.1:9315", or "", got \[\]',
+    ),
+    (MeshdConf, '[metrics]\nlisten = "9315"', 'metrics.listen: expected HOST:PORT, .*, got "9315"'),
     (MeshdConf, '[acl]\nname_denied = "false"', 'acl.name_denied: expected true or false, got "false"'),
     (MeshdConf, "[acl]\nname_denied = 0", "acl.name_denied: expected true or false, got 0"),
     (
@@ -117,7 +126,7 @@ WRONG = [
     (
         MeshdConf,
         "[brokr]\nlisten = 1",
-        r"brokr: expected one of acl, audit, auth, broker, limits, log, got \[brokr\]",
+        r"brokr: expected one of acl, audit, auth, broker, limits, log, metrics, got \[brokr\]",
     ),
     (MeshdConf, "[broker.listen]", rf"broker.listen: expected {LISTEN}, got \{{\}}"),
     (MeshdConf, "broker = 3", r"broker: expected a \[section\], got 3"),
