@@ -97,6 +97,14 @@ def _insert(lines: list[Line], random: Random) -> None:
     lines.insert(random.randrange(len(lines) + 1), line)
 
 
+def _open(lines: list[Line], random: Random) -> None:
+    """Several, with which later ones find something to do."""
+    source = f"fn main {random.choice(nonsense.OPENINGS)} ret"
+    opening = taken_apart(verify(assemble(source, "opening", lambda _: None)))[1:-1]
+    at = random.randrange(len(lines) + 1)
+    lines[at:at] = opening
+
+
 def _delete(lines: list[Line], random: Random) -> None:
     if len(lines) > 1:
         del lines[random.randrange(len(lines))]
@@ -131,7 +139,7 @@ def _rename(lines: list[Line], random: Random) -> None:
 
 
 CHANGES: list[Callable[[list[Line], Random], None]] = [
-    _insert, _insert, _insert, _delete, _copy, _exchange, _change, _change, _rename,
+    _insert, _insert, _insert, _open, _delete, _copy, _exchange, _change, _change, _rename,
 ]  # fmt: skip
 
 

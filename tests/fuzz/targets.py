@@ -13,10 +13,12 @@ from tests.vm.scratch import ScratchHost
 from vm.assembler import AssemblyError, assemble
 from vm.disassembler import DisassemblyError, disassemble
 from vm.effects import effect_of
-from vm.machine import FAULT, KILLED, Limits, Machine, run
+from vm.machine import FAULT, KILLED, Limits, Live, Machine, run
 from vm.modules import Source
+from vm.names import names_of
 from vm.opcodes import Effect
 from vm.program import WORD, Program
+from vm.trace import Tracer
 from vm.verifier import VerifyError, verify
 
 LIMITS = Limits(instructions=2_000, heap=50_000, output=5_000, directories=3, children=3)
@@ -102,7 +104,7 @@ def _run_bare(program: Program) -> None:
 
 
 def machine(image: bytes) -> None:
-    """An image: if it is in order it runs, and ends in some outcome that keeps to the limits."""
+    """An image: if it is in order it runs, keeps to the limits, and ends in some outcome, traced or not."""
     try:
         program = verify(image)
     except VerifyError:
@@ -115,6 +117,17 @@ def machine(image: bytes) -> None:
     assert 0 <= outcome.status <= WORD
     room = LIMITS.output + (FAULT_LINE if outcome.fault else 0)
     assert len(outcome.output) + len(outcome.error_output) <= room
+    tracer = Tracer(program, names_of(program), lambda _machine, line: _is_line(line))
+    traced = run(program, ARGUMENTS, ScratchHost(), LIMITS, lambda: False, Live(_nowhere, _nowhere, tracer))
+    assert (traced.status, traced.fault) == (outcome.status, outcome.fault)
+
+
+def _is_line(line: bytes) -> None:
+    assert line.endswith(b"\n"), line
+
+
+def _nowhere(_written: bytes) -> None:
+    pass
 
 
 TARGETS = {

@@ -51,7 +51,16 @@ NODES = [
 ]
 COMMANDS = ["true", "missing", "busy", "forever", "killed", "env", "a b", "%[a]s", ""]
 RULES = ["allow ALL ALL", "deny a ping", "allow :b show *", "nonsense"]
-PRAGMAS = ["test on", "test off", "timeout 3", "augeas.root nowhere", 'authdb.root "/etc"', 'authdb.root "a"']
+PRAGMAS = [
+    "test on",
+    "test off",
+    "trace on",
+    "trace off",
+    "timeout 3",
+    "augeas.root nowhere",
+    'authdb.root "/etc"',
+    'authdb.root "a"',
+]
 
 FAMILIES = {
     "fs": PATHS,
@@ -70,12 +79,16 @@ OPENINGS = [
     "authdb.open",
     'authdb.open user.find "root"',
     'authdb.open group.find "a"',
-    "authdb.open user.new",
+    'authdb.open user.find "a" user.set "name" "b" user.set "changed" 3',
+    'authdb.open group.find "a" group.join "admin" "root" group.join "member" "b"',
+    'authdb.open user.new user.set "name" "b" user.set "uid" 7 authdb.save',
+    'authdb.open group.new group.set "name" "b" group.join "member" "root"',
     "augeas.init",
     'fs.opendir "/etc" %c',
     'fs.get "/etc/motd" %a',
     'push "env" run 1',
     'push "a" push "b" run 2',
+    "pragma trace on",
 ]
 """What makes it likely that later instructions find something to do."""
 
