@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from errno import E2BIG, EINVAL
+from errno import E2BIG, EINVAL, ENAMETOOLONG
 from fcntl import F_GETPIPE_SZ, fcntl
 from typing import IO, NamedTuple
 
@@ -35,6 +35,12 @@ BLOCK = 65_536
 
 WORDS = 6 * 1024 * 1024
 """Bytes of words and environment that the kernel takes, whatever the stack's limit (execve(2))."""
+
+LONGEST = 131_071
+"""Bytes of a single word, or of a variable, that it takes."""
+
+NAME = 255
+"""Bytes of a file's name."""
 
 NO_GROUP = 65_534
 """The group of a user whom no database knows: the kernel's overflow gid, which owns nothing."""
@@ -83,7 +89,7 @@ def identity_of(user: int | None, group: int | None) -> Identity:
     A user has the groups of the databases. EINVAL for an id that is none.
     """
     if NO_ID in (user, group):
-        raise _invalid()
+        raise _failure(EINVAL)
     if user in (None, os.geteuid()) and group in (None, os.getegid()):
         return Identity()
     if user is None:
@@ -122,16 +128,22 @@ def _started(order: Order) -> subprocess.Popen[bytes]:
 
 
 def _insist(order: Order) -> None:
-    """Raise what the kernel would, before any of it is copied, or cut at its first NUL."""
+    """Raise what the kernel would, before any of it is copied, or cut at its first NUL.
+
+    subprocess joins the program's name to each directory of PATH beforehand: without a bound of both, a long
+    name and a long PATH would take all memory there is.
+    """
     texts = (*order.words, *order.environment, *order.environment.values())
     if not order.words or any(b"\0" in text for text in texts):
-        raise _invalid()
-    if sum(len(text) + 1 for text in texts) > WORDS:
-        raise OSError(E2BIG, os.strerror(E2BIG))
+        raise _failure(EINVAL)
+    if max(map(len, texts)) > LONGEST or sum(len(text) + 1 for text in texts) > WORDS:
+        raise _failure(E2BIG)
+    if b"/" not in order.words[0] and len(order.words[0]) > NAME:
+        raise _failure(ENAMETOOLONG)
 
 
-def _invalid() -> OSError:
-    return OSError(EINVAL, os.strerror(EINVAL))
+def _failure(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _hear(program: subprocess.Popen[bytes], sinks: tuple[Sink, Sink], heed: Callable[[], None]) -> None:

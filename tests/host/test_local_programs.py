@@ -15,7 +15,7 @@ import pytest
 from conf.version import VERSION
 from host import programs
 from host.descendants import below
-from host.programs import NO_GROUP, NO_ID, WORDS, LocalPrograms
+from host.programs import LONGEST, NAME, NO_GROUP, NO_ID, WORDS, LocalPrograms
 from tests.conftest import CHECKOUT
 from vm.host.programs import Order
 
@@ -106,6 +106,9 @@ NOT_STARTED: list[tuple[dict[str, Any], int]] = [
     ({"words": (b"echo", b"x" * 200_000)}, errno.E2BIG),
     ({"words": (b"echo", *[b"x" * 100_000] * 70)}, errno.E2BIG),
     ({"words": (b"echo", b"x" * WORDS)}, errno.E2BIG),
+    ({"environment": {b"PATH": b"/:" * LONGEST}}, errno.E2BIG),
+    ({"words": (b"x" * (NAME + 1),)}, errno.ENAMETOOLONG),
+    ({"words": (b"x" * NAME,), "environment": {b"PATH": b"/:" * (LONGEST // 2)}}, errno.ENOENT),
     ({"user": NO_ID}, errno.EINVAL),
     ({"group": NO_ID}, errno.EINVAL),
     ({"user": NO_ID, "group": 0}, errno.EINVAL),
