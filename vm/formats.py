@@ -20,7 +20,7 @@ _DIRECTIVE = re.compile(
     rb"|\[(?P<register>[a-p])\](?P<flags>[-+ #0]*)(?P<width>\d{0,9})(?:\.(?P<precision>\d{0,9}))?"
     rb"(?P<letter>[sdiouxX]))"
 )
-_WORD = re.compile(rb"(?:" + _DIRECTIVE.pattern + rb"|\S)+")
+_WORD = re.compile(rb"(?:" + _DIRECTIVE.pattern + rb"|\S)++")  # with one + it would keep 100 bytes for each
 _SIGNED = b"di"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from errno import EACCES, EINVAL, ENOENT, EPERM
 
@@ -229,3 +230,13 @@ def test_the_heap_is_charged_for_an_environment() -> None:
 
 def test_spaces_inside_a_directive_part_no_words() -> None:
     assert words_of(b"a%[a]- 5db %[b]s%[c]s  %% d") == [b"a%[a]- 5db", b"%[b]s%[c]s", b"%%", b"d"]
+
+
+@pytest.mark.parametrize("repeated", [b"x", b"%", b"%[", b"%[a]s"])
+def test_a_long_word_takes_little_more_memory_than_it_has_bytes(repeated: bytes) -> None:
+    template = repeated * 200_000
+    tracemalloc.start()
+    assert words_of(template) == [template]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * len(template) + 100_000
