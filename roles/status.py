@@ -46,6 +46,8 @@ def status(conf: MeshdConf) -> int:
         lines = list(table(figures, time.time()))
     except (ExpositionError, KeyError) as error:
         raise NoBroker(address) from error
+    if not all(text.isprintable() for _, text in lines):
+        raise NoBroker(address)
     sys.stdout.write("".join(f"{name:<16}{text}\n" for name, text in lines))
     return 0
 
@@ -169,7 +171,9 @@ def moment(seconds: float, longest: float) -> str:
     """12 ms, 1.25 s; of what is longer than the longest bound nothing else is known."""
     if math.isinf(seconds):
         return f"over {longest:g} s"
-    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
 
 
 def span(seconds: float) -> str:
