@@ -56,10 +56,10 @@ format: $(READY)  ## put every file in the house's form
 
 dist: dist/cw  ## the one file, dist/cw
 
-bench: dist/cw $(READY)  ## measure start-up, an idle agent, and a broker with a thousand
+bench: dist/cw $(READY)  ## measure start-up, an idle agent, and a broker with up to ten thousand (4 minutes)
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.idle
-	$(BIN)/python -m bench.swarm
+	$(BIN)/python -m bench.broker
 
 reference: $(READY)  ## write docs/pendulum.md anew from the table of instructions
 	$(BIN)/python -m tools.reference
