@@ -1,11 +1,8 @@
-"""The router: every ledger closes once, whatever agents, clients and time do."""
+"""The router, one rule at a time; test_ledgers.py has all of them at once, in any order."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mesh.messages import (
     Denied,
@@ -243,102 +240,3 @@ def test_a_key_used_three_times_in_a_minute_is_worth_a_warning(
         for effect in router.join(number, bytes([0]) * 32, identity(0), now)
     ]
     assert any(isinstance(effect, Warn) for effect in effects) is warned
-
-
-class AnyInterleaving(RuleBasedStateMachine):
-    """Agents come, go, answer anything; clients ask, cancel, leave: each request ends once, with all
-    counted.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.router = Router(1)
-        self.numbers = 0
-        self.serials: list[int] = []
-        self.sizes: dict[int, int] = {}
-        self.named: dict[int, set[str]] = {}
-        self.finished: set[int] = set()
-        self.clients: dict[int, int] = {}
-
-    def perform(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Tell) and kind_of(effect.message) not in (Kind.OK, Kind.DONE):
-                serial, kind, who, _ = decode_report(effect.message)
-                assert serial not in self.finished
-                if kind is not Kind.OPTIN:
-                    assert who.uuid not in self.named[serial]
-                    self.named[serial].add(who.uuid)
-            elif isinstance(effect, Finished):
-                assert effect.serial not in self.finished
-                self.finished.add(effect.serial)
-                del self.clients[effect.client]
-                counts = effect.done[1:]
-                if effect.why in ("closed", "deadline"):
-                    assert sum(counts) == self.sizes[effect.serial] == effect.done.sessions
-                else:
-                    assert sum(counts) <= self.sizes[effect.serial]
-
-    @rule(key=st.integers(0, 5))
-    def join(self, key: int) -> None:
-        self.numbers += 1
-        self.perform(self.router.join(self.numbers, bytes([key]) * 32, identity(key), float(self.numbers)))
-
-    @precondition(lambda self: self.router.sessions)
-    @rule(choice=st.randoms(use_true_random=False))
-    def leave(self, choice: object) -> None:
-        self.perform(self.router.leave(next(iter(self.router.sessions))))
-
-    @rule(
-        wanted=st.none() | st.sets(st.integers(0, 7).map(lambda n: identity(n).uuid), min_size=1),
-        plan=st.booleans(),
-    )
-    def ask(self, wanted: set[str] | None, plan: bool) -> None:
-        self.numbers += 1
-        client = self.numbers
-        before = self.router.sessions.copy()
-        serial = (1 << 32) + len(self.serials) + 1
-        self.serials.append(serial)
-        self.named[serial] = set()
-        self.clients[client] = serial
-        present = {session.uuid for session in before.values()}
-        self.sizes[serial] = len(before) if wanted is None else len(wanted)
-        assert wanted is None or len(wanted & present) <= len(before)
-        self.perform(self.router.ask(client, command, targets=wanted, plan=plan, optouts=True))
-
-    @precondition(lambda self: self.serials and self.numbers)
-    @rule(
-        draw=st.data(),
-        message=st.sampled_from([Optin(), Optout(), Denied(), Expired(), RESULT]),
-    )
-    def answer(self, draw: st.DataObject, message: Message) -> None:
-        session = draw.draw(st.integers(1, self.numbers))
-        serial = draw.draw(st.sampled_from(self.serials))
-        self.perform(self.router.answer(session, encode(message, serial)))
-
-    @precondition(lambda self: self.clients)
-    @rule(draw=st.data(), what=st.sampled_from(["expire", "cancel", "bye"]))
-    def end(self, draw: st.DataObject, what: str) -> None:
-        client = draw.draw(st.sampled_from(sorted(self.clients)))
-        if what == "bye":
-            self.perform(self.router.forget(client, "bye"))
-        else:
-            self.perform(self.router.expire(client) if what == "expire" else self.router.cancel(client))
-
-    @invariant()
-    def open_requests_are_owed_something(self) -> None:
-        assert set(self.clients.values()) == set(self.router.requests)
-        for serial, request in self.router.requests.items():
-            assert request.ledger.waiting
-            assert all(serial in self.router.sessions[number].owes for number in request.ledger.waiting)
-        owed = {serial for session in self.router.sessions.values() for serial in session.owes}
-        assert owed <= set(self.router.requests)
-
-    def teardown(self) -> None:
-        for number in list(self.router.sessions):
-            self.perform(self.router.leave(number))
-        assert self.finished == set(self.serials)
-        assert self.router.requests == {}
-
-
-TestAnyInterleaving = AnyInterleaving.TestCase
-TestAnyInterleaving.settings = settings(max_examples=60, stateful_step_count=40)
