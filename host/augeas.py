@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import stat
 from ctypes import POINTER, byref, c_char_p, c_int, c_uint, c_void_p
 from functools import cached_property
@@ -21,6 +22,9 @@ FILE_LIMIT = 1 << 20
 
 PATH_LIMIT = 4_096
 """Bytes of a path expression: Augeas reads it by recursion, and one of 100,000 brackets ends the process."""
+
+MEMORY = 128 << 20
+"""Bytes that path expressions may take: regexp('((a{1,255}){1,255}){1,255}') would take all there are."""
 
 WRONG_LIMIT = 500
 """Characters of what Augeas says went wrong."""
@@ -84,9 +88,15 @@ class LocalAugeas:
             raise Refused(errno.ELIBACC, sentence) from error
         return library
 
+    @cached_property
+    def _space(self) -> int:
+        """Bytes of addresses that this process may have in a call: set once, since what is too much leaks."""
+        with open("/proc/self/statm", "rb") as pages:
+            return int(pages.read().split()[0]) * os.sysconf("SC_PAGE_SIZE") + MEMORY
+
     def open(self, root: bytes) -> LocalTree:
         """A tree of ROOT/etc/hosts, which may be missing. Raises Refused, ELIBACC if there is no library."""
-        tree = LocalTree(self._library, root)
+        tree = LocalTree(self._library, root, self._space)
         try:
             tree.load()
         except Refused:
@@ -98,9 +108,10 @@ class LocalAugeas:
 class LocalTree:
     """vm.host.augeas.Tree, a handle of the library's."""
 
-    def __init__(self, library: Any, root: bytes) -> None:
+    def __init__(self, library: Any, root: bytes, space: int) -> None:
         self._aug = library
         self._root = root
+        self._space = space
         self._handle = library.aug_init(_clean(root), None, _NO_LOAD | _NO_MODULES | _KEEP_ON_ERROR)
         if self._handle is None:
             raise Refused(errno.ENOMEM, "Augeas could not be started")
@@ -117,17 +128,17 @@ class LocalTree:
     def get(self, path: bytes) -> bytes:
         """The value of the one node that matches; empty if it has none."""
         value = c_char_p()
-        if self._done(self._aug.aug_get(self._handle, _expression(path), byref(value))) == 0:
+        if self._ask("aug_get", path, byref(value)) == 0:
             raise _no_match(path)
         return value.value or b""
 
     def set(self, path: bytes, value: bytes) -> None:
         """Set the value of the one node that matches, or make that node."""
-        self._done(self._aug.aug_set(self._handle, _expression(path), _clean(value)))
+        self._ask("aug_set", path, _clean(value))
 
     def find(self, path: bytes) -> bytes:
         """The full path of the one node that matches."""
-        count = self._done(self._aug.aug_match(self._handle, _expression(path), None))
+        count = self._ask("aug_match", path, None)
         if count != 1:
             raise (
                 _no_match(path)
@@ -138,7 +149,7 @@ class LocalTree:
 
     def remove(self, path: bytes) -> None:
         """Remove the nodes that match, at least one, with what is below them."""
-        if self._done(self._aug.aug_rm(self._handle, _expression(path))) == 0:
+        if self._ask("aug_rm", path) == 0:
             raise _no_match(path)
 
     def save(self) -> None:
@@ -152,6 +163,18 @@ class LocalTree:
     def close(self) -> None:
         """Forget the tree; called once, and nothing after it."""
         self._aug.aug_close(self._handle)
+
+    def _ask(self, name: str, path: bytes, *rest: Any) -> int:
+        """What a function of the library returns for a program's path expression, in bounded memory."""
+        expression = _expression(path)
+        before, most = resource.getrlimit(resource.RLIMIT_AS)
+        space = self._space if before == resource.RLIM_INFINITY else min(self._space, before)
+        resource.setrlimit(resource.RLIMIT_AS, (space, most))
+        try:
+            result = getattr(self._aug, name)(self._handle, expression, *rest)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (before, most))
+        return self._done(result)
 
     def _matches(self, path: bytes) -> list[bytes]:
         """The full paths of all nodes that match."""

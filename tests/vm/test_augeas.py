@@ -2,11 +2,13 @@
 
 import errno
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from host import augeas
 from host.augeas import FILE_LIMIT, PATH_LIMIT, WRONG_LIMIT, LocalAugeas
 from tests.vm.hosts import FakeHost, main_of, ran
 from vm.host.augeas import Refused
@@ -262,3 +264,18 @@ def test_every_tree_is_closed_once_however_the_program_ends(body: str, trees: in
     ran(main_of(body), host=host)
     assert [tree.closed for tree in host.augeas.opened] == [1] * len(host.augeas.opened)
     assert len(host.augeas.opened) >= trees
+
+
+BOMB = "((a{1,255}){1,255}){1,255}"
+
+
+@pytest.mark.parametrize("expression", [f"regexp('{BOMB}')", "regexp(/bomb)"])
+def test_an_expression_that_would_take_all_memory(
+    root: Path, monkeypatch: pytest.MonkeyPatch, expression: str
+) -> None:
+    monkeypatch.setattr(augeas, "MEMORY", 16 << 20)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    body = f'augeas.set "/bomb" "{BOMB}" augeas.find "/files//*[. =~ {expression}]" %a augeas.perror "no"'
+    outcome = under(root, body)
+    assert b"Memory exhausted" in outcome.error_output
+    assert (outcome.fault, resource.getrlimit(resource.RLIMIT_AS)) == ("", before)
