@@ -474,3 +474,15 @@ def test_one_that_is_made_and_deleted_leaves_no_trace(files: dict[str, bytes]) -
         assert entries.exists(b"someone")
         entries.delete()
     assert database.contents == before
+
+
+def test_a_name_with_a_comma_is_in_no_list() -> None:
+    """A file may hold one, which no tool gives: in a list it would be two users."""
+    files = FILES | {"passwd": FILES["passwd"].replace(b"ann:", b"ann,joe:")}
+    database = database_of(files)
+    database.groups.find(b"joe")
+    assert reason(lambda: database.join(b"member", b"ann,joe")) == "EINVAL"
+    database.users.find(b"ann,joe")
+    database.set_user(b"username", b"eve")
+    assert line_of(database, "passwd", "eve") == "eve:x:1001:1001::/:"
+    assert (database.contents["group"], database.contents["gshadow"]) == (FILES["group"], FILES["gshadow"])

@@ -93,7 +93,12 @@ class Groups(Entries):
                 self.put(secret, fields)
 
     def relist(self, user: bytes, name: bytes | None) -> None:
-        """Have every list name a user that was renamed by its new name, or, without one, not at all."""
+        """Have every list name a user that was renamed by its new name, or, without one, not at all.
+
+        A name with a comma, which a file may hold, is in no list: there it would be two.
+        """
+        if b"," in user:
+            return
         growth = max(0, len(name or b"") - len(user))
         for table, columns in zip(self.tables, ((3,), (2, 3)), strict=False):
             table.rewrite(user, growth, partial(_with_lists, columns=columns, user=user, name=name))
@@ -146,9 +151,11 @@ class Database:
             self.groups.relist(name, None)
 
     def join(self, role: bytes, user: bytes) -> None:
-        """Groups.join. ENOENT if there is no such user."""
+        """Groups.join. ENOENT if there is no such user, EINVAL of a name that no list can hold."""
         if not self.users.exists(user):
             raise failure(ENOENT)
+        if b"," in user:
+            raise failure(EINVAL)
         self.groups.join(role, user)
 
 
