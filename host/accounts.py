@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from errno import EFBIG, EINVAL, ENOENT, ENOTSUP, ESTALE
-from stat import S_IMODE, S_ISREG
+from errno import EFBIG, EINVAL, ENOENT, ESTALE
+from stat import S_ISREG
 
 from host.account_locks import PATIENCE, locked
-from host.files import KEPT
+from host.files import Kept
 from vm.host.accounts import NAMES, NEEDED
 
 _BLOCK = 65_536
@@ -100,26 +100,10 @@ def _write_beside(directory: int, name: str, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(_beside(name), flags, 0o600, dir_fd=directory)
     with open(descriptor, "wb") as file, _opened(directory, name) as old:
-        status = os.fstat(old)
-        os.fchown(descriptor, status.st_uid, status.st_gid)
-        for attribute in _attributes(descriptor) - _attributes(old):
-            os.removexattr(descriptor, attribute)
-        for attribute in _attributes(old):
-            os.setxattr(descriptor, attribute, os.getxattr(old, attribute))
-        os.fchmod(descriptor, S_IMODE(status.st_mode))
+        Kept.of(old).give(descriptor)
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-
-
-def _attributes(descriptor: int) -> set[str]:
-    """Those of KEPT that a file has; none where the file system has no extended attributes."""
-    try:
-        return set(os.listxattr(descriptor)).intersection(KEPT)
-    except OSError as error:
-        if error.errno != ENOTSUP:
-            raise
-        return set()
 
 
 def _replace(directory: int, name: str) -> None:

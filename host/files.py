@@ -20,7 +20,7 @@ from vm.host.files import BLOCK, Contents, Status
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
-KEPT = ("security.selinux", "system.posix_acl_access")
+ATTRIBUTES = ("security.selinux", "system.posix_acl_access")
 """Extended attributes that a file keeps when it is replaced: those that say who may use it."""
 
 REFUSED = {stat.S_IFDIR: EISDIR, stat.S_IFLNK: ELOOP}
@@ -138,13 +138,20 @@ class LocalFiles:
             yield (entry.name for entry in entries)
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
     """What a file that is replaced hands on."""
 
     owner: int
     group: int
     mode: int
     attributes: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, file: int | bytes) -> Kept:
+        """Of a file, by descriptor or path. Raises OSError."""
+        found = os.stat(file)
+        attributes = {attribute: os.getxattr(file, attribute) for attribute in _attributes(file)}
+        return cls(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), attributes)
 
     def give(self, descriptor: int) -> None:
         """Make another file like it; what its directory has given that one by default is taken away."""
@@ -156,25 +163,22 @@ class _Kept(NamedTuple):
         os.fchmod(descriptor, self.mode)
 
 
-def _kept(name: bytes, parent: int) -> _Kept | None:
+def _kept(name: bytes, parent: int) -> Kept | None:
     """Of the file that has a name in a directory, None if nothing has. Raises OSError of one not regular."""
     if not name:
         raise OSError(EISDIR, "a directory")
     try:
         with _handle(name, os.O_NOFOLLOW, parent) as handle:
-            found = os.fstat(handle)
-            _check_regular(found)
-            file = _file_of(handle)
-            attributes = {attribute: os.getxattr(file, attribute) for attribute in _attributes(file)}
-            return _Kept(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), attributes)
+            _check_regular(os.fstat(handle))
+            return Kept.of(_file_of(handle))
     except FileNotFoundError:
         return None
 
 
 def _attributes(file: int | bytes) -> set[str]:
-    """Those of KEPT that a file has; none where the file system has no extended attributes."""
+    """Those of ATTRIBUTES that a file has; none where the file system has no extended attributes."""
     try:
-        return set(os.listxattr(file)).intersection(KEPT)
+        return set(os.listxattr(file)).intersection(ATTRIBUTES)
     except OSError as error:
         if error.errno != EOPNOTSUPP:
             raise
