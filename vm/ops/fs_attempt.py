@@ -1,8 +1,8 @@
-"""What all instructions on files share: they succeed with acc 0, or fail with acc 1 and errno kept."""
+"""What all instructions on files share: acc 0, or acc 1 and errno kept; the clock minded in long ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from errno import EINVAL
 
 from vm.machine import Machine
@@ -36,3 +36,10 @@ def attempts(*roles: Role) -> Callable[[Callable[..., int | None]], Handler]:
         return takes(*roles)(attempt)
 
     return handler_of
+
+
+def polled(machine: Machine, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks of a file, with a look at the clock and the cancel flag before each is used."""
+    for block in blocks:
+        machine.poll()
+        yield block

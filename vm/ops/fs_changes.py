@@ -7,13 +7,12 @@ but by fs.copy, which reads what its first one leads to.
 from __future__ import annotations
 
 import stat as kinds
-from collections.abc import Iterator
 from errno import EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR
 
 from vm.host.files import Status
 from vm.machine import Machine
 from vm.ops.build import NUMBER, PATH
-from vm.ops.fs_attempt import attempts
+from vm.ops.fs_attempt import attempts, polled
 from vm.ops.fs_status import PERMISSIONS
 from vm.program import WORD
 
@@ -88,13 +87,7 @@ def copy(machine: Machine, path: bytes, name: bytes) -> None:
     """Copy contents; a new file gets the mode too, less the mask, while one that is there keeps its own."""
     files = machine.host.files
     with files.contents(path) as source:
-        files.write(name, _polled(machine, source.blocks), source.mode & COPIED & ~machine.umask)
-
-
-def _polled(machine: Machine, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    for block in blocks:
-        machine.poll()
-        yield block
+        files.write(name, polled(machine, source.blocks), source.mode & COPIED & ~machine.umask)
 
 
 @attempts(PATH, NUMBER)

@@ -6,12 +6,10 @@ followed where a file is read, and refused where one is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from vm.host.files import BLOCK
 from vm.machine import Machine
 from vm.ops.build import INTO, PATH, TEXT
-from vm.ops.fs_attempt import attempts
+from vm.ops.fs_attempt import attempts, polled
 from vm.ops.fs_changes import FILE_MODE
 
 
@@ -22,8 +20,7 @@ def sha1(machine: Machine, path: bytes) -> int:
 
     digest = hashlib.sha1(usedforsecurity=False)
     with machine.host.files.contents(path) as file:
-        for block in file.blocks:
-            machine.poll()
+        for block in polled(machine, file.blocks):
             digest.update(block)
     return machine.keep(digest.hexdigest().encode())
 
@@ -34,8 +31,7 @@ def get(machine: Machine, path: bytes) -> int:
     blocks = []
     machine.remember(b"")
     with machine.host.files.contents(path) as file:
-        for block in file.blocks:
-            machine.poll()
+        for block in polled(machine, file.blocks):
             machine.remember(block)
             blocks.append(block)
     return machine.place(b"".join(blocks))
@@ -44,10 +40,5 @@ def get(machine: Machine, path: bytes) -> int:
 @attempts(PATH, TEXT)
 def put(machine: Machine, path: bytes, text: bytes) -> None:
     """Make a string the contents of a file, all of it or none."""
-    machine.host.files.write(path, _blocks(machine, text), FILE_MODE & ~machine.umask)
-
-
-def _blocks(machine: Machine, text: bytes) -> Iterator[bytes]:
-    for begin in range(0, len(text), BLOCK):
-        machine.poll()
-        yield text[begin : begin + BLOCK]
+    blocks = (text[begin : begin + BLOCK] for begin in range(0, len(text), BLOCK))
+    machine.host.files.write(path, polled(machine, blocks), FILE_MODE & ~machine.umask)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from vm.machine import Machine
 from vm.ops.build import INTO, PATH, TEXT, takes
-from vm.ops.fs_attempt import attempts
+from vm.ops.fs_attempt import attempts, polled
 from vm.ops.fs_changes import FILE_MODE
 
 
@@ -25,12 +23,5 @@ def sha1(machine: Machine, name: bytes) -> int:
 @attempts(TEXT, PATH)
 def file(machine: Machine, name: bytes, path: bytes) -> None:
     """Write its copy to a file as fs.put would: in one step once all of it is there."""
-    blocks = _polled(machine, machine.host.remote.contents(name))
+    blocks = polled(machine, machine.host.remote.contents(name))
     machine.host.files.write(path, blocks, FILE_MODE & ~machine.umask)
-
-
-def _polled(machine: Machine, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The blocks, with a look at the clock and the cancel flag before each is used."""
-    for block in blocks:
-        machine.poll()
-        yield block
