@@ -43,7 +43,7 @@ fuzz: $(FUZZ_READY)  ## each way into the machine for FUZZ_SECONDS (60), guided 
 fuzz-check: $(FUZZ_READY)
 	@mkdir -p build/fuzz
 	@for target in $(FUZZ_TARGETS); do \
-	    $(FUZZ) $$target --runs 800 >build/fuzz/$$target.log 2>&1 || { cat build/fuzz/$$target.log; exit 1; }; \
+	    $(FUZZ) $$target --runs 600 >build/fuzz/$$target.log 2>&1 || { cat build/fuzz/$$target.log; exit 1; }; \
 	    echo "fuzzing, $$target: $$(tail -n 1 build/fuzz/$$target.log)"; \
 	done
 
