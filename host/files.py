@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from errno import EINVAL, EISDIR, ELOOP, EOPNOTSUPP
+from errno import EINVAL, EISDIR, ELOOP, EOPNOTSUPP, EPERM
 from typing import NamedTuple
 
 from vm.host.files import BLOCK, Contents, Status
@@ -61,6 +61,7 @@ class LocalFiles:
                 if owner is None:
                     mode |= os.fstat(descriptor).st_mode & stat.S_ISGID
                 else:
+                    _check_parent(descriptor, owner[0])
                     os.fchown(descriptor, *owner)
                 os.fchmod(descriptor, mode)
         except OSError:
@@ -211,6 +212,13 @@ def _check_regular(found: os.stat_result) -> None:
     kind = stat.S_IFMT(found.st_mode)
     if kind != stat.S_IFREG:
         raise OSError(REFUSED.get(kind, EINVAL), "not a regular file")
+
+
+def _check_parent(directory: int, owner: int) -> None:
+    """Refuse to give a directory to one whose directory it is not in: who may put links there chose the place."""
+    with _handle(b"..", 0, directory) as parent:
+        if os.fstat(parent).st_uid != owner:
+            raise OSError(EPERM, "in a directory of another owner")
 
 
 def _status(found: os.stat_result) -> Status:

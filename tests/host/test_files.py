@@ -119,11 +119,20 @@ def test_what_is_not_allowed_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "fchown", refuse)
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(PermissionError):
-        FILES.mkdir(bytes(tmp_path / "dir"), 0o755, (1, 1))
+        FILES.mkdir(bytes(tmp_path / "dir"), 0o755, (0, 1))
     with pytest.raises(PermissionError):
         FILES.write(bytes(tmp_path / "file"), [b"new"], 0o644)
     assert entries(tmp_path) == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_nobody_is_given_a_directory_in_anothers(tmp_path: Path) -> None:
+    """As when a user puts a link where fs.mkparent has just made the user a directory."""
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "theirs").symlink_to("ours")
+    with pytest.raises(PermissionError, match="of another owner"):
+        FILES.mkdir(bytes(tmp_path / "theirs" / "x"), 0o755, (1234, 1234))
+    assert entries(tmp_path / "ours") == []
 
 
 def test_new_files_are_never_open_to_others_meanwhile(tmp_path: Path) -> None:

@@ -64,8 +64,9 @@ class Files(Protocol):
     def mkdir(self, path: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
         """Make a directory of this mode; EEXIST if anything has the name.
 
-        With `owner`, a user and a group, it belongs to them. Without, it belongs to this process, and to the
-        parent's group where the parent hands that down (its set-group-id bit, which is handed down as well).
+        With `owner`, a user and a group, it belongs to them; EPERM where the parent is not that user's.
+        Without, it belongs to this process, and to the parent's group where the parent hands that down (its
+        set-group-id bit, which is handed down as well).
         """
         ...
 
