@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 PATIENCE = 60.0
 """Seconds after which something awaited has failed; far beyond what the busiest host needs."""
@@ -32,6 +32,11 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"never {what}"
         time.sleep(0.01)
+
+
+def audited(log: Path) -> list[dict[str, Any]]:
+    """The entries of an audit log that may be being written: a line without its end is none yet."""
+    return [json.loads(line) for line in log.read_text().rpartition("\n")[0].splitlines()]
 
 
 def state(pid: int) -> str:
@@ -288,8 +293,7 @@ def begun(site: Site, name: str, command: str) -> None:
     audit = site.directory / name / "cogd.audit"
 
     def noted() -> bool:
-        events = [json.loads(line) for line in audit.read_text().splitlines()]
-        return any((event["event"], event["command"]) == ("ran", command) for event in events)
+        return any((entry["event"], entry["command"]) == ("ran", command) for entry in audited(audit))
 
     until(noted, f"began {command}")
 

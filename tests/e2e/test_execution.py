@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 import os
 import re
 import signal
@@ -17,7 +16,7 @@ import pytest
 from mesh.command import parse
 from mesh.images import image_of
 from mesh.messages import Cancel, Command, Denied, Expired, Message, Optin, Ping, Pong, Result
-from tests.e2e.harness import Site, until
+from tests.e2e.harness import Site, audited, until
 from tests.e2e.raw import NOW, Joined, Port, command
 from vm.assembler import assemble
 
@@ -124,7 +123,7 @@ class Node:
         return [entry["event"] for entry in self.entries() if entry["serial"] == f"{serial:016x}"]
 
     def entries(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.directory / "cogd.audit").read_text().splitlines()]
+        return audited(self.directory / "cogd.audit")
 
     def works(self) -> None:
         """It carries out what comes next."""

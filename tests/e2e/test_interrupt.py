@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mesh.messages import Cancel, Command, Expired, Optin, Result
-from tests.e2e.harness import Process, Site, stopped, until
+from tests.e2e.harness import Process, Site, audited, stopped, until
 from tests.e2e.raw import Agent, nodes
 
 PONG = Result(0, b"pong\n", b"", False, 0)
@@ -169,7 +169,7 @@ def test_ctrl_c_stops_what_runs_on_a_node(site: Site) -> None:
     audit = site.directory / "web01" / "cogd.audit"
 
     def events() -> list[str]:
-        return [json.loads(line)["event"] for line in audit.read_text().splitlines()]
+        return [entry["event"] for entry in audited(audit)]
 
     (spawner,) = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
     with stopped(int(spawner)):  # so that the command does not begin

@@ -52,14 +52,25 @@ def mesh(cw: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield Mesh(site, alice)
 
 
+LEADER = r"""trap : INT; "$@" 3<&-; s=$?; exec >&-; printf '\036%d\036' $s >/dev/tty; read -r _ <&3"""
+"""A shell that leads the terminal's session for as long as we read: a leader's end discards the unread.
+
+Its last word is the status, between two \x1e.
+"""
+END = re.compile("\x1e([0-9]+)\x1e")
+
+
 class Terminal:
     """cw on a terminal of its own, its standard input and, unless told otherwise, its output."""
 
     def __init__(self, site: Site, words: Sequence[str], stdout: int | None = None) -> None:
         self._ours, theirs = pty.openpty()
+        release, self._release = os.pipe()
         self.said = ""
+        leader = ["setsid", "-c", "bash", "-c", f"exec 3<&{release} {release}<&-; {LEADER}", "-"]
         self.process = subprocess.Popen(
-            ["setsid", "-c", *site.cw, *words],
+            [*leader, *site.cw, *words],
+            pass_fds=[release],
             stdin=theirs,
             stdout=theirs if stdout is None else stdout,
             stderr=theirs,
@@ -67,6 +78,7 @@ class Terminal:
             cwd=site.directory,
         )
         os.close(theirs)
+        os.close(release)
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +91,7 @@ class Terminal:
         if self.process.stdout:
             self.process.stdout.close()
         os.close(self._ours)
+        os.close(self._release)
 
     @property
     def echoes(self) -> bool:
@@ -90,27 +103,20 @@ class Terminal:
 
     def shows(self, text: str) -> None:
         """Wait until it shows this."""
-        deadline = time.monotonic() + PATIENCE
-        while text not in self.said:
-            ready, _, _ = select.select([self._ours], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"never shown {text!r}, but {self.said!r}"
-            assert self._read(), f"ended without {text!r}: {self.said!r}"
+        self._read_until(re.compile(re.escape(text)))
 
     def ended(self) -> tuple[int, str]:
         """Its exit status and all that it has shown, once it has ended by itself."""
-        with contextlib.suppress(OSError):
-            while self._read():
-                pass
-        return self.process.wait(PATIENCE), self.said
+        end = self._read_until(END)
+        return int(end[1]), self.said[: end.start()]
 
-    def _read(self) -> bytes:
-        """What comes next; an error (EIO) or nothing: nobody has the terminal open any more."""
-        try:
-            received = os.read(self._ours, 65536)
-        except OSError:
-            return b""
-        self.said += received.decode().replace("\r\n", "\n")
-        return received
+    def _read_until(self, wanted: re.Pattern[str]) -> re.Match[str]:
+        deadline = time.monotonic() + PATIENCE
+        while not (found := wanted.search(self.said)):
+            ready, _, _ = select.select([self._ours], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"never shown {wanted.pattern!r}, but {self.said!r}"
+            self.said += os.read(self._ours, 65536).decode().replace("\r\n", "\n")
+        return found
 
 
 # -- passwords at a terminal
