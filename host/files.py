@@ -215,7 +215,7 @@ def _check_regular(found: os.stat_result) -> None:
 
 
 def _check_parent(directory: int, owner: int) -> None:
-    """Refuse to give a directory to one whose directory it is not in: who may put links there chose the place."""
+    """Refuse to give one a directory that is not in one's own: somebody's link may have led us there."""
     with _handle(b"..", 0, directory) as parent:
         if os.fstat(parent).st_uid != owner:
             raise OSError(EPERM, "in a directory of another owner")
