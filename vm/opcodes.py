@@ -193,7 +193,7 @@ TABLE: tuple[Opcode, ...] = (
     _row(0x65, "env.set", "r/s, r/s", PURE, "Sets a variable.", environment.change),
     _row(0x66, "env.unset", "r/s", PURE, "Removes a variable.", environment.unset),
     _row(0x67, "localsys", "r/s, r", EXECUTES, "Runs cw localsys with the words of a format; the first line of its output.", programs.localsys),
-    _row(0x68, "runas.uid", "r/n", PURE, "Whom the programs of exec, system and run are to run as.", programs.runas_uid),
+    _row(0x68, "runas.uid", "r/n", PURE, "Whom the programs of exec, exec.argv and system are to run as.", programs.runas_uid),
     _row(0x69, "runas.gid", "r/n", PURE, "The same for their group.", programs.runas_gid),
     _row(0x6a, "exec", "r/s, r", EXECUTES, "Has a shell run a line; the first line of its output.", programs.execute),
     _row(0x6b, "dump", "", PURE, "Prints the machine's state: registers, stacks, strings.", state.dump),
@@ -216,7 +216,7 @@ TABLE: tuple[Opcode, ...] = (
     _row(0x7c, "system", "r/s", EXECUTES, "Formats a line and has a shell run it, its output to ours.", programs.system),
     _row(0xe0, "fact.get", "r/s, r", READS, "The value of a fact; acc 1 if there is none.", facts.get),
     _row(0xe1, "fact.next", "r/s, r", READS, "The name of the fact behind the one named; of an empty name, the first; acc 1 at the end.", facts.following),
-    _row(0xe2, "run", "r/n", EXECUTES, "Pops so many words, the program first, and runs them without a shell, output to ours.", programs.run),
+    _row(0xe2, "exec.argv", "r/n", EXECUTES, "Pops so many words, the program first, and runs them without a shell, output to ours.", programs.execute_argv),
     _row(0xe3, "cut", "r, r/n", PURE, "Takes so many bytes off the beginning of the register's string.", text.cut),
 )
 # fmt: on

@@ -47,7 +47,7 @@ env.set "A" "of the machine's own"
 exec "echo $A; echo not this" %j
 acc %k
 print "%[j]s %[k]d\\n"
-push "a b; c" push "<%s>" push "printf" run 3
+push "a b; c" push "<%s>" push "printf" exec.argv 3
 system "echo system >&2; exit 3"
 retv 4
 """

@@ -86,8 +86,8 @@ OPENINGS = [
     "augeas.init",
     'fs.opendir "/etc" %c',
     'fs.get "/etc/motd" %a',
-    'push "env" run 1',
-    'push "a" push "b" run 2',
+    'push "env" exec.argv 1',
+    'push "a" push "b" exec.argv 2',
     "pragma trace on",
 ]
 """What makes it likely that later instructions find something to do."""

@@ -39,7 +39,7 @@ EFFECTS = [
     ("fs.stat", Effect.READS), ("fs.closedir", Effect.READS), ("fs.put", Effect.WRITES),
     ("exec", Effect.EXECUTES), ("authdb.close", Effect.PURE), ("authdb.save", Effect.WRITES),
     ("remote.file", Effect.WRITES), ("fact.get", Effect.READS), ("localsys", Effect.EXECUTES),
-    ("run", Effect.EXECUTES), ("runas.uid", Effect.PURE), ("syslog", Effect.PURE),
+    ("exec.argv", Effect.EXECUTES), ("runas.uid", Effect.PURE), ("syslog", Effect.PURE),
 ]  # fmt: skip
 
 

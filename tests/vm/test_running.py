@@ -1,4 +1,4 @@
-"""exec, system, run, localsys, runas.* and env.*: what they order of the host, and what they make of it."""
+"""exec, exec.argv, system, localsys, runas.* and env.*: what they order, and what they make of it."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ WORDS = [
     ('set %a 7 localsys "[%[a] d] %[a]-3d| %% %T" %b', (b"localsys", b"[ 7]", b"7  |", b"%", b"")),
     ('set %a "%[b]s" localsys "%[a]s" %b', (b"localsys", b"%[b]s")),
     ('localsys "" %b', (b"localsys",)),
-    ('push "third" push "second; x" push "ls" run 3', (b"ls", b"second; x", b"third")),
-    ('push "left" push "ls" set %a 1 run %a', (b"ls",)),
-    ("run 0", ()),
+    ('push "third" push "second; x" push "ls" exec.argv 3', (b"ls", b"second; x", b"third")),
+    ('push "left" push "ls" set %a 1 exec.argv %a', (b"ls",)),
+    ("exec.argv 0", ()),
 ]
 
 
@@ -77,7 +77,7 @@ def test_words(body: str, words: tuple[bytes, ...]) -> None:
 
 
 def test_a_verb_runs_its_arguments_as_they_are() -> None:
-    body = "pop %a pop %b sub %a 1 run %a"
+    body = "pop %a pop %b sub %a 1 exec.argv %a"
     arguments = ("printf", "%s", "a b", "%[a]s", "")
     (order,) = ordered(body, *arguments).orders
     assert order.words == tuple(argument.encode() for argument in arguments)
@@ -91,7 +91,7 @@ def test_a_program_has_the_machines_environment_and_mask() -> None:
 
 
 def test_all_but_localsys_are_whoever_the_program_says() -> None:
-    body = 'exec "a" %a runas.uid 5 system "b" set %b 6 runas.gid %b push "c" run 1 localsys "d" %a'
+    body = 'exec "a" %a runas.uid 5 system "b" set %b 6 runas.gid %b push "c" exec.argv 1 localsys "d" %a'
     assert [(order.user, order.group) for order in ordered(body).orders] == [
         (None, None), (5, None), (5, 6), (None, None),
     ]  # fmt: skip
@@ -116,7 +116,7 @@ def test_the_first_line_goes_into_the_register(output: tuple[bytes, ...], line: 
     assert (outcome.status, outcome.output, outcome.error_output) == (0, f"[{line}] 3".encode(), b"trouble\n")
 
 
-@pytest.mark.parametrize("how", ['system "x"', 'push "x" run 1'])
+@pytest.mark.parametrize("how", ['system "x"', 'push "x" exec.argv 1'])
 def test_output_is_copied_and_cut_and_the_program_goes_on(how: str) -> None:
     programs = Recorded(4, (b"one\n", b"two\n", b"three\n"), b"trouble\n")
     outcome = outcome_of(how, programs=programs)
@@ -129,7 +129,7 @@ def test_output_is_copied_and_cut_and_the_program_goes_on(how: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(ENOENT, 127), (EACCES, 126), (EPERM, 126), (EINVAL, 126)])
-@pytest.mark.parametrize("how", ['exec "x" %a', 'system "x"', 'push "x" run 1', 'localsys "x" %a'])
+@pytest.mark.parametrize("how", ['exec "x" %a', 'system "x"', 'push "x" exec.argv 1', 'localsys "x" %a'])
 def test_what_cannot_be_started_says_why(how: str, number: int, status: int) -> None:
     programs = Recorded()
     programs.failure = number
@@ -146,7 +146,7 @@ def test_only_so_many_programs_are_started() -> None:
     assert (outcome.status, outcome.fault) == (125, "limit: children (256)")
     assert len(programs.orders) == 256
     programs = Recorded()
-    body = 'exec "x" %a system "x" push "x" run 1 localsys "x" %a exec "x" %a'
+    body = 'exec "x" %a system "x" push "x" exec.argv 1 localsys "x" %a exec "x" %a'
     outcome = outcome_of(body, programs=programs, limits=Limits(children=4))
     assert outcome.fault == "limit: children (4)"
     assert len(programs.orders) == 4
@@ -164,9 +164,9 @@ def test_another_run_starts_as_many() -> None:
 FAULTS = [
     ('exec "x" %a', (b"x" * 6_000,), "limit: heap (5000)"),
     ('exec "x" %a', (b"x",) * 6_000, "limit: heap (5000)"),
-    ("run 5", (), "data stack underflow"),
-    ("run 4294967295", (), "data stack underflow"),
-    ("push 7 run 1", (), "no string at 0x00000007"),
+    ("exec.argv 5", (), "data stack underflow"),
+    ("exec.argv 4294967295", (), "data stack underflow"),
+    ("push 7 exec.argv 1", (), "no string at 0x00000007"),
     ('system "%[q]s"', (), "bad format at '%[q]s' (expected %[a]s, %[a]d and the like, %T or %%)"),
     ('localsys "%[a] q" %a', (), "bad format at '%[a]' (expected %[a]s, %[a]d and the like, %T or %%)"),
     (f'localsys "{"x " * (PARTS_LIMIT + 1)}" %a', (), f"bad format: more than {PARTS_LIMIT} words"),
@@ -240,3 +240,7 @@ def test_a_long_word_takes_little_more_memory_than_it_has_bytes(repeated: bytes)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 * len(template) + 100_000
+
+
+def test_common_words_stay_free_for_functions_and_labels() -> None:
+    assert ran("fn main call run ret fn run jmp argv argv: retv 7").status == 7

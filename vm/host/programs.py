@@ -1,4 +1,4 @@
-"""Other programs, as exec, system, run and localsys have them run: one at a time, to its end."""
+"""Other programs, as exec, exec.argv, system and localsys have them run: one at a time, to its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Order(NamedTuple):
 
 
 class Programs(Protocol):
-    """Other programs, as exec, system, run and localsys have them run: one at a time, to its end."""
+    """Other programs, as exec, exec.argv, system and localsys have them run: one at a time, to its end."""
 
     def run(self, order: Order, output: Sink, errors: Sink, heed: Callable[[], None]) -> int:
         """Run a program, which has no input; its exit status, 128 and the signal's number if that ended it.

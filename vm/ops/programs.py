@@ -55,7 +55,7 @@ def system(machine: Machine, template: bytes) -> None:
 
 
 @takes(NUMBER)
-def run(machine: Machine, count: int) -> None:
+def execute_argv(machine: Machine, count: int) -> None:
     """Pop so many words, the program first, and run them as they are, output to ours."""
     if count > len(machine.stack):
         raise Fault("data stack underflow")
@@ -75,7 +75,7 @@ def localsys(machine: Machine, template: bytes) -> int | None:
 
 @takes(NUMBER)
 def runas_uid(machine: Machine, user: int) -> None:
-    """Set who the programs of exec, system and run are to be."""
+    """Set who the programs of exec, exec.argv and system are to be."""
     machine.run_as = user, machine.run_as[1]
 
 
