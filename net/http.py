@@ -1,7 +1,8 @@
 """Pages for GET and HEAD, one request a connection: for metrics and probes, not for a web.
 
 Whoever can connect can cost the process no more than a place for DEADLINE seconds, one bounded head and one
-page. The words of HTTP are h11's, which is imported with this module: import it where there is a listener.
+page, and all of them together no more than a page each PACE seconds. The words of HTTP are h11's, which is
+imported with this module: import it where there is a listener.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ DEADLINE = 5.0
 """Seconds that a connection may take, from its first byte to its end."""
 HEAD = 8192
 """Bytes of a request's head at most."""
+PACE = 0.02
+"""Seconds between two answers: six who ask as fast as they can took four fifths of a broker's time."""
 LINGER = 65536
 """Bytes read and thrown away behind an answer, lest a reset overtake it; then the connection is closed."""
 CONNECTIONS = 16
@@ -41,16 +44,31 @@ Pages = Mapping[str, Callable[[], Page]]
 """What makes the page of each path, when it is asked for."""
 
 
-async def converse(pages: Pages, sock: socket.socket, _: str, ticket: Ticket) -> None:
-    """One connection, which this closes: a request, its answer, the end."""
-    try:
-        with trio.move_on_after(DEADLINE):
-            await _answer(sock, pages)
-    except Gone:
-        pass  # and nobody is left to be told anything
-    finally:
-        sock.close()
-        ticket.leave()
+class Web:
+    """What answers the connections of a listener; its `welcome` is for net.serve.accept."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._free = 0.0
+        """When the next answer may begin."""
+
+    async def welcome(self, sock: socket.socket, _: str, ticket: Ticket) -> None:
+        """One connection, which this closes: a request, its answer, the end."""
+        try:
+            with trio.move_on_after(DEADLINE):
+                await self._turn()
+                await _answer(sock, self._pages)
+        except Gone:
+            pass  # and nobody is left to be told anything
+        finally:
+            sock.close()
+            ticket.leave()
+
+    async def _turn(self) -> None:
+        now = trio.current_time()
+        begin = max(now, self._free)
+        self._free = begin + PACE
+        await trio.sleep_until(begin)
 
 
 async def _answer(sock: socket.socket, pages: Pages) -> None:

@@ -148,6 +148,21 @@ def set_limits() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def fit(door: Door, log: Log) -> None:
+    """Say how many descriptors there are, and leave half of them to sessions, however many strangers are at
+    the door.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    log.info(f"{descriptors} descriptors at most (ulimit -n), one a session")
+    room = max(1, descriptors // 2)
+    if door.capacity > room:
+        log.warning(
+            f"limits.unauthenticated is {door.capacity}, too many for {descriptors} descriptors: "
+            f"{room} connections may wait at the door"
+        )
+        door.capacity = room
+
+
 async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spawner | None, log: Log) -> None:
     """The broker's life, from listening to the end of the drain."""
     audit = Audit(conf.audit.file)
@@ -161,6 +176,7 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spaw
     authenticator = pam.Pam(hands) if hands else None
     authority = Authority(files.users, files.rules, groups, authenticator, trio.current_time, look)
     broker = Broker(conf, key, files.agents, files.users, authority, os.urandom, look, log, audit)
+    fit(broker.door, log)
     vitals = Vitals()
     listeners = [sock for text in conf.broker.listen for sock in listen(*listening(text))]
     readers = listen(*listening(conf.metrics.listen), METRICS) if conf.metrics.listen else []
@@ -205,13 +221,13 @@ def serve_metrics(
     """Answer who reads figures, until the nursery ends."""
     from ipaddress import ip_address
 
-    from net.http import CONNECTIONS, converse
+    from net.http import CONNECTIONS, Web
     from roles.metrics import pages
 
     door = Door(CONNECTIONS, "read metrics")
-    welcome = partial(converse, pages(broker.measured, vitals))
+    web = Web(pages(broker.measured, vitals))
     for listener in listeners:
-        nursery.start_soon(accept, listener, door, welcome, nursery, log.warning)
+        nursery.start_soon(accept, listener, door, web.welcome, nursery, log.warning)
         address = Address(*listener.getsockname()[:2])
         log.info(f"metrics on http://{address}/metrics")
         if not ip_address(address.host.partition("%")[0]).is_loopback:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from http import HTTPStatus
 
 import pytest
 import trio
 
 from net import http
-from net.http import CONNECTIONS, HEAD, LINGER, Page, converse
+from net.http import CONNECTIONS, HEAD, LINGER, PACE, Page, Web
 from net.serve import Door, accept, listen
 
 PATIENCE = 30.0
@@ -34,8 +33,8 @@ class World:
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, "x" * (4 << 20))
 
     async def run(self, nursery: trio.Nursery) -> None:
-        welcome = partial(converse, {"/figures": self.page, "/big": self.big})
-        nursery.start_soon(accept, self.listener, self.door, welcome, nursery, self.warned.append)
+        web = Web({"/figures": self.page, "/big": self.big})
+        nursery.start_soon(accept, self.listener, self.door, web.welcome, nursery, self.warned.append)
 
     async def connect(self) -> trio.SocketStream:
         return await trio.open_tcp_stream(*self.listener.getsockname())
@@ -198,3 +197,13 @@ async def test_one_address_has_half_of_the_places_and_no_more() -> None:
             ]
         await web.nobody_is_left()
         assert (await web.get("/figures"))[0] == 200
+
+
+async def test_who_asks_without_end_is_answered_at_a_measured_pace() -> None:
+    async with world() as web:
+        began = trio.current_time()
+        async with trio.open_nursery() as askers:
+            for _ in range(5):
+                askers.start_soon(web.get, "/figures")
+        assert web.made == 5
+        assert trio.current_time() - began >= 4 * PACE
