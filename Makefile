@@ -56,9 +56,10 @@ format: $(READY)  ## put every file in the house's form
 
 dist: dist/cw  ## the one file, dist/cw
 
-bench: dist/cw $(READY)  ## measure start-up, an idle agent, and a broker with up to ten thousand (4 minutes)
+bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a broker with up to ten thousand (5 minutes)
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.idle
+	$(BIN)/python -m bench.vm
 	$(BIN)/python -m bench.broker
 
 reference: $(READY)  ## write docs/pendulum.md anew from the table of instructions
