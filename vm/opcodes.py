@@ -217,7 +217,7 @@ TABLE: tuple[Opcode, ...] = (
     _row(0xe0, "fact.get", "r/s, r", READS, "The value of a fact; acc 1 if there is none.", facts.get),
     _row(0xe1, "fact.next", "r/s, r", READS, "The name of the fact behind the one named; of an empty name, the first; acc 1 at the end.", facts.following),
     _row(0xe2, "exec.argv", "r/n", EXECUTES, "Pops so many words, the program first, and runs them without a shell, output to ours.", programs.execute_argv),
-    _row(0xe3, "cut", "r, r/n", PURE, "Takes so many bytes off the beginning of the register's string.", text.cut),
+    _row(0xe3, "string.cut", "r, r/n", PURE, "Takes so many bytes off the beginning of the register's string.", text.string_cut),
 )
 # fmt: on
 

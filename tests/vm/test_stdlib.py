@@ -20,7 +20,7 @@ TYPES = {
 
 MODULES = sorted(modules.SHIPPED - {"mesh", "stdlib"})
 
-ALSO_READ = {"add", "sub", "mult", "div", "mod", "cut", "fs.readdir", "fs.closedir"}
+ALSO_READ = {"add", "sub", "mult", "div", "mod", "string.cut", "fs.readdir", "fs.closedir"}
 """Instructions that do not just set their first operand, although it can only be a register."""
 
 

@@ -50,7 +50,7 @@ def sha1(machine: Machine, text: bytes) -> int:
     return machine.keep(hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
-def cut(site: Site) -> Step:
+def string_cut(site: Site) -> Step:
     """Leave a register's string without so many bytes in front; of a shorter one nothing is left."""
     (into, count), after = site.slots, site.after
 
