@@ -176,10 +176,10 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spaw
     authenticator = pam.Pam(hands) if hands else None
     authority = Authority(files.users, files.rules, groups, authenticator, trio.current_time, look)
     broker = Broker(conf, key, files.agents, files.users, authority, os.urandom, look, log, audit)
-    fit(broker.door, log)
     vitals = Vitals()
     listeners = [sock for text in conf.broker.listen for sock in listen(*listening(text))]
     readers = listen(*listening(conf.metrics.listen), METRICS) if conf.metrics.listen else []
+    fit(broker.door, log)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as sessions:
             sessions.start_soon(broker.run)

@@ -24,3 +24,9 @@ def test_trio_runs_without_openssl_and_tls_is_there_when_asked() -> None:
     )
     assert ran.stderr == ""
     assert ran.stdout.splitlines() == ["False False", "SSLError 32 None", "True"]
+
+
+def test_a_broker_that_shows_no_metrics_carries_no_http() -> None:
+    loaded = "import sys, roles.meshd; print({'h11', 'http', 'net.http', 'roles.metrics'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
