@@ -13,17 +13,21 @@ from itertools import islice
 
 TURN = 64
 """Sessions that one message goes to before it is another's turn (architecture.md "The fast paths")."""
+TURN_BYTES = 256 << 10
+"""A long message goes to fewer, so that a turn has at most so many bytes, or one session."""
 
 
 class Spreading:
     """One message on its way to its sessions."""
 
-    __slots__ = ("message", "order", "pending")
+    __slots__ = ("message", "order", "pending", "turn")
 
     def __init__(self, message: bytes, sessions: Collection[int]) -> None:
         self.message = message
         self.order = iter(sessions)
         self.pending = set(sessions)
+        self.turn = min(TURN, TURN_BYTES // len(message)) or 1
+        """Sessions that a turn has."""
 
 
 class Fanout:
@@ -42,15 +46,15 @@ class Fanout:
         self._under_way.append(Spreading(message, sessions))
 
     def turn(self) -> list[tuple[int, bytes]]:
-        """The next sendings, (session, message) in order: up to TURN sessions of one message, of the next one
-        the next time.
+        """The next sendings, (session, message) in order: a turn of one message, of the next one the next
+        time.
         """
         if not self._under_way:
             return []
         self._next %= len(self._under_way)
         spreading, older = self._under_way[self._next], self._under_way[: self._next]
         sendings: list[tuple[int, bytes]] = []
-        for session in islice(spreading.order, TURN):
+        for session in islice(spreading.order, spreading.turn):
             if session not in spreading.pending:
                 continue
             for earlier in older:

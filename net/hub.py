@@ -8,7 +8,7 @@ same epoll set. Nothing here awaits a peer.
 
 Bounds: a link's queue holds at most `queue` bytes and must move within `stall` seconds, or the link is
 closed; all queues together hold at most `queues` bytes, over which the client with the largest queue is
-closed (protocol.md "Promises").
+closed (protocol.md "Promises"). Who has much to say to many agents waits for `room`.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ class Hub:
         self._epoll = select.epoll()
         self._by_fd: dict[int, Link] = {}
         self._dirty: list[Link] = []
+        self._waiting = trio.lowlevel.ParkingLot()
+        """Who waits for room."""
         self._numbers = 0
 
     def add(self, sock: socket.socket, address: str, established: Established, receive: Receive) -> Link:
@@ -190,6 +192,25 @@ class Hub:
         link.outgoing.clear()
         self._closed(link, reason)
 
+    async def room(self) -> None:
+        """A checkpoint, and more than one while agents' queues hold over half of what all may.
+
+        At most `stall` seconds: whose queue has not moved by then is closed, so that there is room again; and
+        where all of them move, but slowly, `queues` still holds.
+        """
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_after(self._bounds.stall):
+            while self._crowded():
+                await self._waiting.park()
+
+    def _crowded(self) -> bool:
+        half = self._bounds.queues // 2
+        return (
+            self.queued
+            > half
+            < sum(link.queued for link in self.links.values() if link.established.peer is Peer.AGENT)
+        )
+
     def flush(self) -> None:
         """Write what was posted, as far as the sockets take it."""
         while self._dirty:
@@ -197,6 +218,7 @@ class Hub:
             for link in dirty:
                 if link.outgoing and not link.blocked:
                     self._write(link)
+        self._waiting.unpark_all()
 
     def _write(self, link: Link) -> None:
         outgoing = link.outgoing

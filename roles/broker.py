@@ -134,7 +134,7 @@ class Broker:
                     if link is not None:
                         self._hub.post(link, message)
                 self._hub.flush()
-                await trio.lowlevel.checkpoint()
+                await self._hub.room()
 
     async def drain(self) -> None:
         """Take no new request, and wait until those on the wire are answered and clients have read it all."""

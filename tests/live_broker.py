@@ -183,7 +183,7 @@ class World:
         )
         self.look()
         (self.listener,) = listen("127.0.0.1", 0)
-        self._talks: list[Talk] = []
+        self.talks: list[Talk] = []
 
     def trust(self, name: str, *entries: tuple[bytes, str]) -> None:
         """Write a trust database anew."""
@@ -222,7 +222,7 @@ class World:
 
     async def talk(self, peer: Peer, static: KeyPair | None = None, broker: KeyPair = BROKER) -> Talk:
         talk = Talk(await self.connect(), Initiator(peer, broker.public, os.urandom(32), static))
-        self._talks.append(talk)
+        self.talks.append(talk)
         await talk.shake_hands()
         return talk
 
@@ -257,7 +257,7 @@ class World:
         return self.said.getvalue() + (self.home / "audit").read_text()
 
     def hang_up(self) -> None:
-        for talk in self._talks:
+        for talk in self.talks:
             talk.stream.socket.close()
 
     async def nothing_is_left(self) -> None:

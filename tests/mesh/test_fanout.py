@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.fanout import TURN, Fanout
+from mesh.fanout import TURN, TURN_BYTES, Fanout
 
 
 def drained(fanout: Fanout) -> list[tuple[int, bytes]]:
@@ -44,6 +44,13 @@ def test_a_turn_is_a_few_dozen_sessions_however_many_messages_are_under_way() ->
     turns = [fanout.turn() for _ in range(10)]
     assert [len(turn) for turn in turns] == [TURN] * 10
     assert {message for turn in turns for _, message in turn} == {b"%d" % number for number in range(10)}
+
+
+def test_a_turn_of_a_long_message_is_bounded_in_bytes() -> None:
+    for size, sessions in ((TURN_BYTES // TURN, TURN), (128 << 10, 2), (400 << 10, 1)):
+        fanout = Fanout()
+        fanout.add(bytes(size), range(1000))
+        assert len(fanout.turn()) == sessions
 
 
 def test_an_older_message_is_sent_before_a_younger_one_that_comes_to_a_session_first() -> None:

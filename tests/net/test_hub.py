@@ -13,6 +13,8 @@ from wire.handshake import Established, Initiator, Peer, Responder
 from wire.noise import key_pair
 
 BROKER = key_pair(bytes(range(32)))
+PATIENCE = 10.0
+"""Seconds after which a test that waits has failed."""
 BOUNDS = Bounds(queue=1 << 20, queues=3 << 20, stall=20.0)
 
 
@@ -178,6 +180,66 @@ async def test_over_the_total_the_largest_client_goes_first() -> None:
             world.hub.post(other.link, bytes(10_000))
     assert [number for number, _ in world.closed] == [large.link.number]
     assert world.ended == {(Peer.CLIENT, End.QUEUES): 1}
+    world.close()
+
+
+class Waiter:
+    """Waits for room, and notes when it is there."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.done = trio.Event()
+        self._hub = hub
+
+    async def wait(self) -> None:
+        await self._hub.room()
+        self.done.set()
+
+
+async def test_there_is_room_again_when_agents_have_read() -> None:
+    world = World(Bounds(queue=1 << 20, queues=500_000, stall=PATIENCE))
+    slow = world.connect()
+    for _ in range(5):
+        world.hub.post(slow.link, bytes(60_000))
+    world.hub.flush()
+    waiter = Waiter(world.hub)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.hub.run)
+        nursery.start_soon(waiter.wait)
+        for _ in range(100):
+            await trio.lowlevel.checkpoint()
+        assert slow.link.queued > 250_000
+        assert not waiter.done.is_set()
+        with trio.fail_after(PATIENCE):
+            while slow.link.queued > 250_000:
+                await slow.receive()
+            await waiter.done.wait()
+        nursery.cancel_scope.cancel()
+    assert world.closed == []
+    world.close()
+
+
+async def test_nobody_waits_for_room_longer_than_a_queue_may_stand_still() -> None:
+    world = World(Bounds(queue=1 << 20, queues=500_000, stall=0.01))
+    dead = world.connect()
+    for _ in range(5):
+        world.hub.post(dead.link, bytes(60_000))
+    world.hub.flush()
+    with trio.fail_after(PATIENCE):
+        await world.hub.room()
+    assert dead.link.queued > 250_000
+    world.close()
+
+
+async def test_what_clients_do_not_read_delays_no_command() -> None:
+    world = World(Bounds(queue=1 << 20, queues=500_000, stall=PATIENCE))
+    slow, agent = world.connect(Peer.CLIENT), world.connect()
+    for other, messages in ((slow, 5), (agent, 2)):
+        for _ in range(messages):
+            world.hub.post(other.link, bytes(60_000))
+    world.hub.flush()
+    assert world.hub.queued > 350_000
+    with trio.fail_after(PATIENCE / 2):
+        await world.hub.room()
     world.close()
 
 
