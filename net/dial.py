@@ -21,6 +21,10 @@ READ = 65536
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds: the first and the last bound of the pause before another attempt."""
+GROWTH = 1.5
+"""Of the bound. With 2, a few of 10,000 agents whose broker was gone for half a second miss it three times in
+a row and come back 8 seconds later; with 1.5 all are back in 5.
+"""
 
 _NOT_OUR_BROKER = "in the handshake: it is no broker, or not the one whose key is agent.broker_key"
 
@@ -46,13 +50,13 @@ class TurnedAway(DialError):
 def pauses(random: Callable[[], float]) -> Iterator[float]:
     """Seconds to wait before each attempt that follows a failure, for ever.
 
-    Full jitter: the bound doubles and the pause is anywhere below it, so that agents that lost a broker
+    Full jitter: the bound grows and the pause is anywhere below it, so that agents that lost a broker
     together do not come back together. `random` gives numbers from 0 to 1.
     """
     bound = FIRST_PAUSE
     while True:
         yield random() * bound
-        bound = min(2 * bound, LONGEST_PAUSE)
+        bound = min(GROWTH * bound, LONGEST_PAUSE)
 
 
 class Link:

@@ -215,9 +215,17 @@ async def test_a_bit_that_flipped_on_the_way(autojump_clock: trio.testing.MockCl
 
 
 @pytest.mark.parametrize("drawn", [0.0, 0.5, 1.0])
-def test_pauses_double_up_to_a_bound_and_go_on_for_ever(drawn: float) -> None:
+def test_pauses_grow_up_to_a_bound_and_go_on_for_ever(drawn: float) -> None:
     waits = pauses(lambda: drawn)
-    bounds = [1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
+    bounds = [
+        1,
+        1.5,
+        2.25,
+        *(1.5**times for times in range(3, 9)),
+        LONGEST_PAUSE,
+        LONGEST_PAUSE,
+        LONGEST_PAUSE,
+    ]
     assert [next(waits) for _ in bounds] == [drawn * bound for bound in bounds]
 
 
