@@ -23,10 +23,10 @@ async def receive(sock: socket.socket, most: int = READ) -> bytes:
     broke.
     """
     while True:
-        await trio.lowlevel.wait_readable(sock)
         try:
             received = sock.recv(most)
         except BlockingIOError:
+            await trio.lowlevel.wait_readable(sock)
             continue
         except OSError as error:
             raise Gone(f"connection broke: {error.strerror}") from error
