@@ -169,7 +169,7 @@ class Crowd:
         sock.close()
         if member.joined:
             self._counters.joined -= 1
-        elif member.handshake is not None or member.transport is not None:
+        elif member.begun:
             self._counters.turned_away += 1
         else:
             self._counters.refused += 1
@@ -196,7 +196,7 @@ class Crowd:
 
     def _write(self, member: Member, sock: socket.socket) -> None:
         """The socket is connected, or takes more, or broke."""
-        if member.handshake is None and member.transport is None:
+        if not member.begun:
             self._send(member, sock, member.begin(self._broker_key))
         else:
             del member.outgoing[: sock.send(member.outgoing)]

@@ -30,26 +30,20 @@ def identity(number: int) -> Identity:
     return Identity(f"n{number:05}.example.com", f"00000000-0000-4000-8000-{number:012}", key_pair(secret))
 
 
-class Prepared(NamedTuple):
-    """A handshake that only waits for the broker's half."""
-
-    initiator: Initiator
-    first: bytes
-
-
 class Member:
     """One agent."""
 
     __slots__ = (
         "attempt",
+        "begun",
         "conduct",
         "deaf",
+        "first",
         "handshake",
         "identity",
         "joined",
         "outgoing",
         "pauses",
-        "prepared",
         "transport",
     )
 
@@ -58,9 +52,12 @@ class Member:
         self.conduct = conduct
         self.attempt = 0
         """Of joining; it rises, so that what was meant for an earlier session is known by it."""
-        self.joined = self.deaf = False
-        self.prepared: Prepared | None = None
+        self.begun = self.joined = self.deaf = False
         self.handshake: Initiator | None = None
+        """It begins with the bytes `first`, however many attempts fail before a broker answers it: what they
+        spend on making another each time, agents spend on nodes of their own.
+        """
+        self.first = b""
         self.transport: Transport | None = None
         self.outgoing = bytearray()
         """What the socket did not take yet."""
@@ -68,27 +65,26 @@ class Member:
         """Between attempts, since the last session."""
 
     def prepare(self, broker_key: bytes) -> None:
-        """Make the next handshake's first message now, while there is time."""
-        initiator = Initiator(Peer.AGENT, broker_key, os.urandom(32), self.identity.key)
-        self.prepared = Prepared(initiator, initiator.first())
+        """Begin the next handshake, where there is none."""
+        if self.handshake is None:
+            self.handshake = Initiator(Peer.AGENT, broker_key, os.urandom(32), self.identity.key)
+            self.first = self.handshake.first()
 
     def begin(self, broker_key: bytes) -> bytes:
         """The first bytes of a connection."""
-        if self.prepared is None:
-            self.prepare(broker_key)
-        assert self.prepared is not None
-        self.handshake, first = self.prepared
-        self.prepared = None
-        return first
+        self.prepare(broker_key)
+        self.begun = True
+        return self.first
 
     def greet(self, received: bytes) -> tuple[bytes, list[bytes]] | None:
         """HELLO, once the handshake is done, and what came early; None: more is needed. Raises WireError."""
         assert self.handshake is not None
-        done = self.handshake.feed(received)
+        handshake, self.handshake = self.handshake, None
+        done = handshake.feed(received)
         if done is None:
+            self.handshake = handshake
             return None
         established, early = done
-        self.handshake = None
         self.transport = established.transport
         who = self.identity
         return self.transport.seal(encode(Hello(PROTOCOL, VERSION, who.fqdn, who.uuid))), early
@@ -96,6 +92,6 @@ class Member:
     def end(self) -> None:
         """Forget the session, and what was meant for it."""
         self.attempt += 1
-        self.handshake = self.transport = None
-        self.joined = self.deaf = False
+        self.transport = None
+        self.begun = self.joined = self.deaf = False
         self.outgoing.clear()
