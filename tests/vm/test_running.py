@@ -97,6 +97,11 @@ def test_all_but_localsys_are_whoever_the_program_says() -> None:
     ]  # fmt: skip
 
 
+def test_an_id_of_all_ones_gives_ours_back() -> None:
+    body = 'runas.uid 5 runas.gid 6 runas.uid 0xffffffff exec "a" %a runas.gid 0xffffffff exec "b" %a'
+    assert [(order.user, order.group) for order in ordered(body).orders] == [(None, 6), (None, None)]
+
+
 LINES = [
     ((), ""),
     ((b"one\n",), "one"),

@@ -118,7 +118,7 @@ EFFECTS = {
 """Of the functions of a type; users and groups are changed in memory, and new contents can be verified."""
 
 OTHER_EFFECTS = {
-    "res.authdb.open": "reads", "res.dir.require": "reads", "res.exec.become": "pure",
+    "res.authdb.open": "reads", "res.dir.require": "reads",
     "res.exec.return": "pure", "res.file.contents": "executes", "res.file.copy": "executes",
     "res.file.differs": "reads", "res.file.exists": "reads", "res.file.fetch": "executes",
     "res.file.replace": "executes", "res.file.require": "reads", "res.group.absent": "writes",

@@ -265,6 +265,16 @@ def test_a_command_and_its_test_run_as_somebody_else(
     assert said["after"] == ["0", "0"]
 
 
+def test_a_command_has_nothing_of_the_identity_of_the_one_before(open_to_all: Path) -> None:
+    calls = [
+        call("res.exec.run", f"id -g > {open_to_all}/{name}", "", user, group)
+        for name, user, group in [("first", 12, 34), ("second", 65534, None), ("third", None, None)]
+    ]
+    assert enforce(*calls).changed
+    said = [(open_to_all / name).read_text() for name in ("first", "second", "third")]
+    assert said == ["34\n", "65534\n", "0\n"]
+
+
 def test_a_test_that_says_no_ends_the_other_identity_too(tmp_path: Path) -> None:
     calls = [
         call("res.exec.run", "true", "false", 12, 34),

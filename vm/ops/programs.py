@@ -9,11 +9,15 @@ from vm.formats import words_of
 from vm.host.programs import Order, Sink
 from vm.machine import Machine
 from vm.ops.build import INTO, NUMBER, TEXT, takes
+from vm.program import WORD
 
 SHELL = (b"/bin/sh", b"-c")
 
 NOT_FOUND, NOT_RUN = 127, 126
 """Exit statuses of what did not start, as a shell has them (POSIX, Shell Command Language, 2.8.2)."""
+
+OURS = WORD
+"""The id that stands for our own, as in setreuid(2)."""
 
 
 class Started:
@@ -76,13 +80,13 @@ def localsys(machine: Machine, template: bytes) -> int | None:
 @takes(NUMBER)
 def runas_uid(machine: Machine, user: int) -> None:
     """Set who the programs of exec, exec.argv and system are to be."""
-    machine.run_as = user, machine.run_as[1]
+    machine.run_as = None if user == OURS else user, machine.run_as[1]
 
 
 @takes(NUMBER)
 def runas_gid(machine: Machine, group: int) -> None:
     """The same for their group."""
-    machine.run_as = machine.run_as[0], group
+    machine.run_as = machine.run_as[0], None if group == OURS else group
 
 
 def _copied(machine: Machine) -> Sink:
