@@ -110,15 +110,15 @@ def run(
     output is the line about the fault alone.
     """
     machine = Machine(program, host, limits, cancelled, live)
-    with machine.leaving:
-        try:
+    try:
+        with machine.leaving:
             machine.push_arguments(arguments)
             machine.loop()
-        except Fault as fault:
-            return machine.faulted(fault)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not become the agent's end
-            return machine.faulted(Fault(f"internal error: {type(error).__name__}"))
-        return machine.outcome(machine.acc)
+    except Fault as fault:
+        return machine.faulted(fault)
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not become the agent's end
+        return machine.faulted(Fault(f"internal error: {type(error).__name__}"))
+    return machine.outcome(machine.acc)
 
 
 class Machine:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vm.hosts import FakeHost, main_of, program_of, ran
-from vm.machine import DEPTH, STRETCH, Limits, run
+from vm.faults import Halted
+from vm.machine import DEPTH, STRETCH, Limits, Machine, run
 
 PRINTS = [
     ("set %a 3 set %b %a", "%[a]d %[b]d", "3 3"),
@@ -106,6 +107,16 @@ WORDS = [
 def test_arguments_are_only_text(word: str, written: bytes) -> None:
     outcome = ran(main_of('pop %a pop %a pop %a print "%[a]s"'), word)
     assert (outcome.output, outcome.status, outcome.fault) == (written, 0, "")
+
+
+def test_what_breaks_as_a_run_is_left_stays_inside() -> None:
+    def breaks(machine: Machine, _slots: list[int]) -> int:
+        machine.leaving.callback(int, "x")
+        raise Halted
+
+    program = program_of("fn main ret")._replace(steps=(breaks,))
+    outcome = run(program, ["x"], FakeHost(), Limits(), lambda: False)
+    assert (outcome.status, outcome.fault) == (125, "internal error: ValueError")
 
 
 def test_errors_go_to_the_error_stream_with_a_newline() -> None:
