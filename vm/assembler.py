@@ -11,6 +11,7 @@ from vm.modules import Source
 from vm.names import Names
 from vm.opcodes import BY_NAME, Opcode
 from vm.places import AssemblyError, Place, Remark, meant
+from vm.program import END, IMAGE_LIMIT, MAGIC
 
 __all__ = ["AssemblyError", "Find", "Remark", "assemble", "assemble_named", "is_name"]
 
@@ -23,7 +24,8 @@ DEPTH_LIMIT = 64
 USER, MODULE, FUNCTION = 1, 2, 3
 """Kinds of annotations (pendulum.md "Image")."""
 
-_ENDINGS = frozenset({"ret", "retv", "bail"})
+ENDINGS = frozenset({"ret", "retv", "bail"})
+"""Instructions that end a function; behind any other a `ret` is added."""
 
 _TOKENS = {
     "r": {Token.REGISTER},
@@ -82,6 +84,8 @@ class _Parser:
         self.items = [Item(BY_NAME["jmp"]._replace(operands=("f",)), (_word("main"),), "")]
         self.functions: dict[str, Function] = {}
         self.function = ""
+        self.room = IMAGE_LIMIT - len(MAGIC) - len(END) - 6
+        """Bytes that the image has left, annotations and strings aside."""
 
     def file(self, source: Source, title: str) -> None:
         """Read one file and, where it includes them, others; `title` annotates what comes after those."""
@@ -147,8 +151,8 @@ class _Parser:
         function = self.functions[self.function]
         labelled = any(index == len(self.items) for index, _ in function.labels.values())
         empty = function.start == len(self.items)
-        if labelled or empty or self.items[-1].opcode.name not in _ENDINGS:
-            self.items.append(Item(BY_NAME["ret"], (), self.function))
+        if labelled or empty or self.items[-1].opcode.name not in ENDINGS:
+            self._append(Item(BY_NAME["ret"], (), self.function), function.place)
         function.end = len(self.items)
         self.function = ""
 
@@ -192,7 +196,15 @@ class _Parser:
 
     def _add(self, opcode: Opcode, operands: tuple[Lexeme, ...], lexeme: Lexeme) -> None:
         self._inside(lexeme)
-        self.items.append(Item(opcode, operands, self.function, USER if opcode.operands == ("e",) else 0))
+        annotation = USER if opcode.operands == ("e",) else 0
+        self._append(Item(opcode, operands, self.function, annotation), lexeme.place)
+
+    def _append(self, item: Item, place: Place) -> None:
+        """The next item; a source whose image would be too large is not read to its end."""
+        self.room -= 0 if item.annotation else 2 + 4 * len(item.operands)
+        if self.room < 0:
+            raise AssemblyError(f"no room for it in the image (expected: at most {IMAGE_LIMIT} bytes)", place)
+        self.items.append(item)
 
     def _inside(self, lexeme: Lexeme) -> None:
         if not self.function:

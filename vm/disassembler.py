@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import NamedTuple, TypeGuard
 
 from errors import CwError
-from vm.assembler import FUNCTION, MODULE, USER, AssemblyError, assemble, is_name
+from vm.assembler import ENDINGS, FUNCTION, MODULE, USER, AssemblyError, assemble, is_name
 from vm.lexer import is_word
 from vm.program import LITERAL, REGISTER, Instruction, Program
 from vm.verifier import verify
@@ -15,7 +15,6 @@ from vm.verifier import verify
 LISTING_LIMIT = 16_777_216
 """Characters of the longest listing: an image can use one string again and again."""
 
-_ENDINGS = frozenset({"ret", "retv", "bail"})
 _OCTAL = {("fs.chmod", 1), ("umask", 0)}
 """Operands that are permissions."""
 
@@ -128,7 +127,7 @@ class _Listing:
             for item, reach, back, offset in zip(
                 self._items, furthest, nearest[1:], offsets[1:], strict=False
             )
-            if reach < offset <= back and isinstance(item, Instruction) and item.form.opcode.name in _ENDINGS
+            if reach < offset <= back and isinstance(item, Instruction) and item.form.opcode.name in ENDINGS
         }
 
     def _instruction(self, instruction: Instruction) -> str:

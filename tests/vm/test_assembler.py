@@ -353,6 +353,18 @@ def test_an_image_has_a_largest_size() -> None:
         assemble(source(fits + 1), "m", nothing)
 
 
+def test_a_source_that_has_no_room_in_an_image_is_not_read_to_its_end() -> None:
+    many = IMAGE_LIMIT // 2
+    sources = {
+        "fn main\n" + "jmp x\n" * many: f"m:{IMAGE_LIMIT // 6 + 1}: no room for it in the image",
+        "".join(f"fn f{n}\n" for n in range(many)): f"m:{many - 4}: no room for it in the image",
+    }
+    for source, sentence in sources.items():
+        with pytest.raises(AssemblyError, match=sentence) as caught:
+            assemble(source + '"', "m", nothing)
+        assert caught.value.excerpt
+
+
 def test_the_modules_that_ship() -> None:
     assert "fn mesh.ping" in (modules.source("mesh") or "")
     for name in ("nope", "../mesh", "", "MESH"):
