@@ -56,11 +56,12 @@ format: $(READY)  ## put every file in the house's form
 
 dist: dist/cw  ## the one file, dist/cw
 
-bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a broker with up to ten thousand (5 minutes)
+bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a broker and a client of ten thousand (6 minutes)
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.idle
 	$(BIN)/python -m bench.vm
 	$(BIN)/python -m bench.broker
+	$(BIN)/python -m bench.client
 
 reference: $(READY)  ## write docs/pendulum.md anew from the table of instructions
 	$(BIN)/python -m tools.reference
