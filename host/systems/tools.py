@@ -6,9 +6,12 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from errors import CwError
+
+if TYPE_CHECKING:
+    import subprocess
 
 LOCK_WAIT = 30.0
 """Seconds that another program is given to let go of the package manager's lock."""
@@ -100,7 +103,7 @@ class Tools:
 
         output, errors = _memory("output"), _memory("errors")
         try:
-            status = subprocess.run(
+            child = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -108,9 +111,8 @@ class Tools:
                 env={**self._environment, **(environment or {})},
                 cwd="/",
                 umask=0o022,  # what packages and services write is read by others
-                check=False,
-            ).returncode
-            return Answer(status, _text(output), _text(errors))
+            )
+            return Answer(_status(child), _text(output), _text(errors))
         except OSError as error:
             raise Failed(f"cannot run {argv[0]}: {error.strerror}") from error
         finally:
@@ -127,6 +129,19 @@ class Tools:
             if time.monotonic() >= deadline:
                 raise Failed(f"the package manager is locked by another program: {answer.complaint}")
             time.sleep(min(LOCK_PAUSE, self._patience))
+
+
+def _status(child: subprocess.Popen[bytes]) -> int:
+    """The exit status of a program at its end.
+
+    A terminal's Ctrl-C reaches it as it does us, and it knows how far it can stop: a package manager that is
+    killed leaves packages half installed. The second one is for us.
+    """
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        child.wait()
+        raise
 
 
 def _memory(name: str) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from host.systems.names import DEB, EBUILD, PACKAGE, SERVICE, UNIT, VERSION, BadName, Naming, service_of
 from host.systems.tools import SHOWN, Answer, Failed, Tools
+from tests.conftest import CHECKOUT
 
 NAMINGS = (PACKAGE, DEB, EBUILD, SERVICE, UNIT, VERSION)
 
@@ -56,6 +58,41 @@ def test_a_daemon_that_keeps_its_output_is_not_waited_for_and_not_ended(tmp_path
     assert Tools().ask(["sh", "-c", '"$@" & echo started', "sh", *start]).output == "started\n"
     go.write_text("")  # now that nobody listens, it writes again
     assert tell.read_text() == "Operation not permitted\n"
+
+
+ASKING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from host.systems.tools import Tools
+try:
+    Tools().ask([sys.executable, *sys.argv[2:]])
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+CAREFUL = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+open(sys.argv[1], "w").write("begun")
+signal.sigwait({signal.SIGINT})
+open(sys.argv[2]).read()
+open(sys.argv[3], "w").write("tidied up")
+"""
+
+
+def test_a_program_that_ctrl_c_does_not_end_at_once_is_waited_for(tmp_path: Path) -> None:
+    tell, go, end = tmp_path / "tell", tmp_path / "go", tmp_path / "end"
+    os.mkfifo(tell)
+    os.mkfifo(go)
+    careful = ["-ISB", "-c", CAREFUL, *map(str, (tell, go, end))]
+    asking = [sys.executable, "-ISB", "-c", ASKING, str(CHECKOUT), *careful]
+    with subprocess.Popen(asking, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert tell.read_text() == "begun"
+        os.killpg(process.pid, signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        go.write_text("")
+        assert process.communicate(timeout=60)[0] == b"interrupted\n"
+    assert end.read_text() == "tidied up"
 
 
 def test_the_end_of_a_long_output_is_kept() -> None:
