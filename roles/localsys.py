@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     match argv:
         case []:
             raise UsageError("an action is missing (see cw localsys --help)")
-        case ["--help" | "-h", *_]:
+        case ["--help" | "-h", *_] | [_, "--help" | "-h"]:
             print(usage())
             return 0
         case ["--version", *_]:

@@ -33,8 +33,8 @@ def localsys(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str,
 
 
 def test_the_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
-    for option in ("--help", "-h"):
-        status, output, errors = localsys(capsys, option)
+    for words in (["--help"], ["-h"], ["pkg-install", "--help"], ["identify", "-h"]):
+        status, output, errors = localsys(capsys, *words)
         assert (status, errors) == (0, "")
         lines = output.splitlines()
         assert len(lines) <= 24
