@@ -154,9 +154,11 @@ def _check(options: Namespace) -> None:
         "--cover is": options.cover,
         "--no-limits is": options.unlimited,
     } | {f"{bound.option} is": getattr(options, bound.field) is not None for bound in BOUNDS}
+    late = any(word.startswith("-") for word in options.arguments)
+    hint = "; options go before FILE" if late else ""
     for what, wanted in given.items():
         if wanted:
-            raise UsageError(f"{what} for a program that runs (see cw pn --help)")
+            raise UsageError(f"{what} for a program that runs{hint} (see cw pn --help)")
 
 
 def _image(options: Namespace, log: Log) -> tuple[bytes, Names | None]:
@@ -203,6 +205,8 @@ def _run(image: bytes, names: Names | None, options: Namespace, log: Log) -> int
     program = verify(image)
     names = names or names_of(program)
     coverage = Coverage(program) if options.cover else None
+    if coverage:
+        write(options.file + COVERAGE, b"")  # where that cannot be written, nothing has run yet
     try:
         return run_here(
             coverage.program if coverage else program,

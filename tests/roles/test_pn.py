@@ -239,6 +239,7 @@ USAGE = [
     (["-o", "x", "FILE"], "-o goes with -S or -d"),
     (["-T", "-o", "x", "FILE"], "-o goes with -S or -d"),
     (["-e", "FILE", "x"], "arguments are for a program that runs"),
+    (["-S", "FILE", "-o", "x"], "arguments are for a program that runs; options go before FILE"),
     (["-d", "-T", "FILE"], "-T is for a program that runs"),
     (["-S", "--cover", "FILE"], "--cover is for a program that runs"),
     (["-e", "--no-limits", "FILE"], "--no-limits is for a program that runs"),
