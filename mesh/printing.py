@@ -173,15 +173,25 @@ def counted(tally: Tally, answer: Answer) -> Tally:
 def summary(tally: Tally) -> str:
     """One line without a newline: `3 answered: 2 ok, 1 failed; 1 opted out`; zeros are left out."""
     results = ", ".join(f"{n} {word}" for n, word in ((tally.ok, "ok"), (tally.failed, "failed")) if n)
-    others = (
+    answered = f"{tally.ok + tally.failed} answered" + (f": {results}" if results else "")
+    return "; ".join([answered, *(f"{n} {word}" for n, word in _unanswered(tally) if n)])
+
+
+def progress(tally: Tally, sessions: int, seconds: float) -> str:
+    """How far a request to so many sessions is: `1,234 of 10,000 answered, 3 failed, 12 s`."""
+    counts = ((tally.failed, "failed"), *_unanswered(tally))
+    told = "".join(f", {n:,} {word}" for n, word in counts if n)
+    return f"{tally.ok + tally.failed:,} of {sessions:,} answered{told}, {int(seconds)} s"
+
+
+def _unanswered(tally: Tally) -> tuple[tuple[int, str], ...]:
+    return (
         (tally.optouts, "opted out"),
         (tally.denied, "denied"),
         (tally.expired, "expired"),
         (tally.lost, "lost"),
         (tally.silent, "silent"),
     )
-    answered = f"{tally.ok + tally.failed} answered" + (f": {results}" if results else "")
-    return "; ".join([answered, *(f"{n} {word}" for n, word in others if n)])
 
 
 STATUSES: tuple[tuple[int, Callable[[Tally], bool]], ...] = (

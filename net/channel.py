@@ -73,15 +73,16 @@ class Channel:
         except OSError as error:
             raise _broken(self.peer, error) from error
 
-    def receive(self, deadline: float, wake: int | None = None) -> list[bytes]:
-        """The next whole messages, one at least; none if the descriptor `wake` becomes readable instead.
+    def receive(self, deadline: float, wake: int | None = None, pause: float | None = None) -> list[bytes]:
+        """The next whole messages, one at least; none if the descriptor `wake` becomes readable instead, or
+        the time `pause` has come.
 
-        `deadline` is a time of `time.monotonic`. Raises Late when it has come, Broken, and WireError if what
+        Times are of `time.monotonic`. Raises Late when `deadline` has come, Broken, and WireError if what
         comes is not the broker's. After either the channel is of no more use.
         """
         messages, self._waiting = self._waiting, []
         while not messages:
-            if not _readable(self._socket, wake, deadline):
+            if not _readable(self._socket, deadline, wake, pause):
                 return []
             messages = self._transport.open(_received(self._socket, self.peer))
         return messages
@@ -144,7 +145,7 @@ def _greeted(sock: socket.socket, address: str, broker_key: bytes, deadline: flo
         sock.settimeout(max(deadline - time.monotonic(), 0.001))
         sock.sendall(initiator.first())
         while session is None:
-            _readable(sock, None, deadline)
+            _readable(sock, deadline)
             session = initiator.feed(_received(sock, address))
     except (Broken, OSError) as error:
         raise WrongKey(
@@ -163,17 +164,20 @@ def _greeted(sock: socket.socket, address: str, broker_key: bytes, deadline: flo
     return channel
 
 
-def _readable(sock: socket.socket, wake: int | None, deadline: float) -> bool:
-    """Whether bytes have come, rather than a wake-up; raises Late when neither has by the deadline."""
+def _readable(
+    sock: socket.socket, deadline: float, wake: int | None = None, pause: float | None = None
+) -> bool:
+    """Whether bytes have come, rather than a wake-up or a pause; raises Late when none has by the deadline."""
+    until = deadline if pause is None else min(pause, deadline)
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     if wake is not None:
         poll.register(wake, select.POLLIN)
-    remaining = max(deadline - time.monotonic(), 0)
+    remaining = max(until - time.monotonic(), 0)
     ready = [descriptor for descriptor, _ in poll.poll(remaining * 1000)]
-    if not ready:
+    if not ready and until == deadline:
         raise Late("the broker did not answer in time")
-    return wake not in ready
+    return bool(ready) and wake not in ready
 
 
 def _received(sock: socket.socket, peer: str) -> bytes:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from auth.keys import KeyFile, broker_key
 from conf.client import ClientConf, insist_on_file, load
@@ -22,6 +22,9 @@ from net.channel import Channel, Late, dial
 from roles.credentials import chosen_key, method, password, user_name
 from roles.interrupts import INTERRUPTED, Interrupts
 from roles.options import Asked, UsageError, parse, usage
+
+if TYPE_CHECKING:
+    from roles.progress import Progress
 
 GRACE = 2.0
 """Seconds beyond its own deadline that a broker has to say how the request ended."""
@@ -207,6 +210,7 @@ class Conversation:
         self._asked = asked
         self._interrupts = interrupts
         self._printer = Printer(asked)
+        self._progress: Progress | None = None
         self._hearing = Hearing()
         self._cancelled = False
         self._within = request.timeout / 1000
@@ -224,6 +228,7 @@ class Conversation:
         except CwError as error:
             failure = error
         finally:
+            self._hide_progress()
             if not self._hearing.finished:
                 self._take_leave()
         self._conclude(failure)
@@ -237,11 +242,10 @@ class Conversation:
         """Wait for the broker's next words or for Ctrl-C, and do what they ask."""
         accepted = self._hearing.sessions is not None
         wake = None if self._cancelled else self._interrupts.descriptor
-        messages = self._channel.receive(self._deadline, wake)
-        if not messages:
-            self._cancelled = True
-            self._deadline = time.monotonic() + AFTER_CANCEL
-            self._channel.send(encode(Cancel(), self._hearing.serial), AFTER_CANCEL)
+        pause = self._progress.due if self._progress else None
+        messages = self._channel.receive(self._deadline, wake, pause)
+        if not messages and self._interrupts.pressed and not self._cancelled:
+            self._cancel()
         answers = []
         try:
             for raw in messages:
@@ -251,10 +255,35 @@ class Conversation:
                     case Pong() as pong:
                         self._channel.send(encode(pong), self._within)
         finally:  # an ERROR may come with the last answers
-            self._printer.print(answers)
-        if not accepted and self._hearing.sessions is not None and not self._cancelled:
+            self._print(answers)
+        if not accepted and self._hearing.sessions is not None:
+            self._begin(self._hearing.sessions)
+        if self._progress:
+            self._progress.show(self._hearing.tally)
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        self._deadline = time.monotonic() + AFTER_CANCEL
+        self._channel.send(encode(Cancel(), self._hearing.serial), AFTER_CANCEL)
+
+    def _begin(self, sessions: int) -> None:
+        """The broker has put the command on the wire."""
+        if not self._cancelled:
             # The broker's own deadline counts from here: it may have waited for PAM until now.
             self._deadline = time.monotonic() + self._within + GRACE
+        if not self._asked.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            from roles.progress import Progress
+
+            self._progress = Progress(sys.stderr.fileno(), sessions)
+
+    def _print(self, answers: Sequence[Answer]) -> None:
+        if answers:
+            self._hide_progress()
+            self._printer.print(answers)
+
+    def _hide_progress(self) -> None:
+        if self._progress:
+            self._progress.hide()
 
     def _silence(self) -> Late:
         did = "answer" if self._hearing.sessions is None else "end the request"
@@ -272,7 +301,7 @@ class Conversation:
         if self._hearing.sessions is None:
             return
         if self._cancelled or isinstance(failure, Late):
-            self._printer.print(self._hearing.give_up())
+            self._print(self._hearing.give_up())
         self._printer.close()
         if not self._asked.quiet:
             _remark(f"{summary(self._hearing.tally)}\n")

@@ -24,6 +24,11 @@ class Interrupts:
         os.set_blocking(self._write_end, False)
         self._before = signal.getsignal(signal.SIGINT)
 
+    @property
+    def pressed(self) -> bool:
+        """Whether Ctrl-C was."""
+        return self._count > 0
+
     def __enter__(self) -> Self:
         if self._before is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._on_signal)

@@ -58,18 +58,25 @@ LEADER = r"""trap : INT; "$@" 3<&-; s=$?; exec >&-; printf '\036%d\036' $s >/dev
 Its last word is the status, between two \x1e.
 """
 END = re.compile("\x1e([0-9]+)\x1e")
+PROGRESS = re.compile(r"(\r[0-9,]+ of [0-9,]+ answered[ a-z0-9,]*\x1b\[K)+\r\x1b\[K")
+"""All states of the line that says how far a request is, and how it is taken away."""
 
 
 class Terminal:
-    """cw on a terminal of its own, its standard input and, unless told otherwise, its output."""
+    """cw on a terminal of its own, its standard input and, unless told otherwise, its output.
 
-    def __init__(self, site: Site, words: Sequence[str], stdout: int | None = None) -> None:
+    The words `runner` run the words behind them.
+    """
+
+    def __init__(
+        self, site: Site, words: Sequence[str], stdout: int | None = None, runner: Sequence[str] = ()
+    ) -> None:
         self._ours, theirs = pty.openpty()
         release, self._release = os.pipe()
         self.said = ""
         leader = ["setsid", "-c", "bash", "-c", f"exec 3<&{release} {release}<&-; {LEADER}", "-"]
         self.process = subprocess.Popen(
-            [*leader, *site.cw, *words],
+            [*leader, *runner, *site.cw, *words],
             pass_fds=[release],
             stdin=theirs,
             stdout=theirs if stdout is None else stdout,
@@ -106,9 +113,9 @@ class Terminal:
         self._read_until(re.compile(re.escape(text)))
 
     def ended(self) -> tuple[int, str]:
-        """Its exit status and all that it has shown, once it has ended by itself."""
+        """Its exit status and what it leaves on the screen, once it has ended by itself."""
         end = self._read_until(END)
-        return int(end[1]), self.said[: end.start()]
+        return int(end[1]), PROGRESS.sub("", self.said[: end.start()])
 
     def _read_until(self, wanted: re.Pattern[str]) -> re.Match[str]:
         deadline = time.monotonic() + PATIENCE
@@ -205,6 +212,36 @@ def test_ctrl_c_typed_while_nodes_are_waited_for(mesh: Mesh) -> None:
     assert status == 130
     assert "n1.example.com 125 \\x1b[2Jhalf\n2 answered: 1 ok, 1 failed\n" in said
     assert "\x1b" not in said
+
+
+def test_how_far_it_is_is_shown_until_it_is_over(mesh: Mesh) -> None:
+    with hanging(mesh.site) as node, Terminal(mesh.site, mesh.site.asking("ping")) as terminal:
+        serial = commanded(node)
+        node.say(Optin(), serial=serial)
+        terminal.shows("\r1 of 2 answered, ")
+        node.say(Result(1, b"no\n", b"", False, 0), serial=serial)
+        assert terminal.ended() == (1, f"{PONG}n1.example.com 1 no\n2 answered: 1 ok, 1 failed\n")
+        assert PROGRESS.search(terminal.said)
+
+
+UNSEEN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    "quiet": ((), ("-q",)),
+    "no terminal": (("sh", "-c", 'exec "$@" 2>/dev/null', "sh"), ()),
+    "a terminal that can do nothing": (("env", "TERM=dumb"), ("-v",)),
+}
+
+
+@pytest.mark.parametrize(("runner", "options"), UNSEEN.values(), ids=UNSEEN.keys())
+def test_how_far_it_is_is_not_shown_where_nobody_could_see_it(
+    mesh: Mesh, runner: Sequence[str], options: Sequence[str]
+) -> None:
+    with hanging(mesh.site) as node:
+        words = mesh.site.asking("ping", "-t", "1", *options)
+        with Terminal(mesh.site, words, runner=runner) as terminal:
+            node.say(Optin(), serial=commanded(node))
+            status, said = terminal.ended()
+    assert (status, "\r" in said) == (5, False)
+    assert f"{PONG}n1.example.com - silent\n" in said
 
 
 # -- passwords from elsewhere

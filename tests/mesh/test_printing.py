@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from errors import CwError
 from mesh import printing
-from mesh.printing import Answer, Tally, error_lines, exit_status, harmless, json_object, line, summary
+from mesh.printing import (
+    Answer,
+    Tally,
+    error_lines,
+    exit_status,
+    harmless,
+    json_object,
+    line,
+    progress,
+    summary,
+)
 
 UUID = "3f2b8c1e-0000-4000-8000-000000000001"
 
@@ -153,6 +163,23 @@ SUMMARIES = [
 @pytest.mark.parametrize(("tally", "text"), SUMMARIES)
 def test_the_summary(tally: Tally, text: str) -> None:
     assert summary(tally) == text
+
+
+PROGRESS = [
+    (Tally(), 0, 0.4, "0 of 0 answered, 0 s"),
+    (Tally(ok=1231, failed=3), 10_000, 12.3, "1,234 of 10,000 answered, 3 failed, 12 s"),
+    (
+        Tally(0, 1, 2000, 3, 4, 5, 6),
+        2_019,
+        60.0,
+        "1 of 2,019 answered, 1 failed, 2,000 opted out, 3 denied, 4 expired, 5 lost, 6 silent, 60 s",
+    ),
+]
+
+
+@pytest.mark.parametrize(("tally", "sessions", "seconds", "text"), PROGRESS)
+def test_the_progress(tally: Tally, sessions: int, seconds: float, text: str) -> None:
+    assert progress(tally, sessions, seconds) == text
 
 
 def expected_status(tally: Tally) -> int:

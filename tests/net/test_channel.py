@@ -76,9 +76,16 @@ def test_a_wake_up_ends_the_waiting() -> None:
     os.close(write_end)
 
 
+def test_a_pause_ends_the_waiting_and_spoils_nothing() -> None:
+    with broker(echo) as listener, dialled(listener.address) as channel:
+        assert channel.receive(soon(), None, time.monotonic() + BRIEF) == []
+        channel.send(encode(Pong(5)), PATIENCE)
+        assert channel.receive(soon(), None, soon()) == [encode(Pong(5))]
+
+
 def test_nothing_in_time_is_late() -> None:
     with broker(stay) as listener, dialled(listener.address) as channel, pytest.raises(Late):
-        channel.receive(time.monotonic() + BRIEF)
+        channel.receive(time.monotonic() + BRIEF, None, soon())
 
 
 def test_nobody_listens() -> None:
