@@ -34,9 +34,12 @@ PRIVATE_DIRECTORY = 0o700
 class LocalFiles:
     """vm.host.files.Files on the real file system."""
 
-    def lstat(self, path: bytes) -> Status:
+    def lstat(self, path: bytes, links: bool = True) -> Status:
         """Of the path itself."""
-        return _status(os.lstat(path))
+        if links:
+            return _status(os.lstat(path))
+        with _straight(path) as handle:
+            return _status(os.fstat(handle))
 
     def stat(self, path: bytes) -> Status:
         """Of what the path leads to; follows."""
@@ -101,9 +104,9 @@ class LocalFiles:
             os.chmod(_file_of(handle), mode)
 
     @contextmanager
-    def contents(self, path: bytes) -> Iterator[Contents]:
+    def contents(self, path: bytes, links: bool = True) -> Iterator[Contents]:
         """Open a regular file. It may be one whose reads block, as some in /proc do: those fail."""
-        with _handle(path) as handle:
+        with _handle(path) if links else _straight(path) as handle:
             _check_regular(os.fstat(handle))
             descriptor = os.open(_file_of(handle), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         with _closing(descriptor):
@@ -192,6 +195,23 @@ def _handle(path: bytes, flags: int = 0, parent: int | None = None) -> Iterator[
     handle = os.open(path, os.O_PATH | flags, dir_fd=parent)
     with _closing(handle):
         yield handle
+
+
+@contextmanager
+def _straight(path: bytes) -> Iterator[int]:
+    """A handle of a path that leads through no symbolic link; it may be one. Whoever moves links meanwhile
+    changes nothing: each step is taken from the directory that the one before it has found.
+    """
+    handle = os.open(b"/" if path.startswith(b"/") else path and b".", os.O_PATH)
+    try:
+        for step in path.split(b"/"):
+            if stat.S_ISLNK(os.fstat(handle).st_mode):
+                raise OSError(ELOOP, "through a symbolic link")
+            before, handle = handle, os.open(step or b".", os.O_PATH | os.O_NOFOLLOW, dir_fd=handle)
+            os.close(before)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -218,6 +218,8 @@ TABLE: tuple[Opcode, ...] = (
     _row(0xe1, "fact.next", "r/s, r", READS, "The name of the fact behind the one named; of an empty name, the first; acc 1 at the end.", facts.following),
     _row(0xe2, "exec.argv", "r/n", EXECUTES, "Pops so many words, the program first, and runs them without a shell, output to ours.", programs.execute_argv),
     _row(0xe3, "string.cut", "r, r/n", PURE, "Takes so many bytes off the beginning of the register's string.", text.string_cut),
+    _row(0xe4, "localsys.ask", "r/s, r", READS, "Like localsys, for what changes nothing: identify, pkg-version, pkg-latest, svc-…-status.", programs.localsys_ask),
+    _row(0xe5, "errno", "r", PURE, "The number of the last failure's reason; 0 if there was none.", text.errno),
 )
 # fmt: on
 

@@ -49,7 +49,7 @@ NODES = [
     "/files/nonsense",
     "[",
 ]
-COMMANDS = ["true", "missing", "busy", "forever", "killed", "env", "a b", "%[a]s", ""]
+COMMANDS = ["true", "identify", "missing", "busy", "forever", "killed", "env", "a b", "%[a]s", ""]
 RULES = ["allow ALL ALL", "deny a ping", "allow :b show *", "nonsense"]
 PRAGMAS = [
     "test on",
@@ -60,6 +60,8 @@ PRAGMAS = [
     "augeas.root nowhere",
     'authdb.root "/etc"',
     'authdb.root "a"',
+    "fs.links off",
+    "fs.links on",
 ]
 
 FAMILIES = {

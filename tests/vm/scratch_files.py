@@ -88,7 +88,8 @@ class ScratchFiles:
         self._files[b"/etc/loop"].contents = b"/etc/loop"
         self._made = len(kinds)
 
-    def lstat(self, path: bytes) -> Status:
+    def lstat(self, path: bytes, links: bool = True) -> Status:
+        del links  # they count only at the end
         return self._status(self._at(self._full(path)))
 
     def stat(self, path: bytes) -> Status:
@@ -158,8 +159,10 @@ class ScratchFiles:
             raise failing(EOPNOTSUPP)
         file.mode = file.kind | mode
 
-    def contents(self, path: bytes) -> AbstractContextManager[Contents]:
-        file = self._at(self._followed(path))
+    def contents(self, path: bytes, links: bool = True) -> AbstractContextManager[Contents]:
+        file = self._at(self._followed(path) if links else self._full(path))
+        if file.kind == stat.S_IFLNK:
+            raise failing(ELOOP)
         if file.kind != stat.S_IFREG:
             raise failing(EISDIR if file.is_directory else EINVAL)
         return nullcontext(Contents(stat.S_IMODE(file.mode), in_blocks(file.contents)))

@@ -86,6 +86,11 @@ PRINTS = [
         "%[a]d %[b]s %[c]s",
         "1101 user2 *",
     ),
+    (
+        'group.find "user2" group.get "members" %a acc %b group.set "members" "x" acc %c',
+        "%[a]s %[b]d%[c]d",
+        "user1,sys 01",
+    ),
     ('group.find "nope" acc %a group.delete acc %b group.get "gid" %c acc %d', "%[a]d%[b]d%[d]d", "111"),
     (
         'group.find "sys" group.set "gid" 845 acc %a group.set "uid" 1 acc %b group.delete acc %c',

@@ -115,8 +115,8 @@ class Growing(LocalFiles):
     """Each file grows by a block as one is read."""
 
     @contextmanager
-    def contents(self, path: bytes) -> Iterator[Contents]:
-        with super().contents(path) as (mode, blocks):
+    def contents(self, path: bytes, links: bool = True) -> Iterator[Contents]:
+        with super().contents(path, links) as (mode, blocks):
             yield Contents(mode, self._grown(path, blocks))
 
     def _grown(self, path: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -132,7 +132,7 @@ class Odd:
     def __init__(self, status: Status) -> None:
         self.status = status
 
-    def lstat(self, path: bytes) -> Status:
+    def lstat(self, path: bytes, links: bool = True) -> Status:
         return self.status
 
 
@@ -179,3 +179,65 @@ def test_a_file_of_no_known_kind() -> None:
     odd = Filed(Odd(Status(0o170000, *range(1, 12))))
     assert answer("fs.type %a %i", "s", "x", host=odd) == (0, b"unknown file")
     assert attempted("fs.file? %a", "x", host=odd) == "nothing"
+
+
+def strict(instruction: str) -> str:
+    return f"pragma fs.links off {instruction}"
+
+
+@pytest.fixture
+def through(tmp_path: Path) -> dict[str, Path]:
+    """The same file by several ways: straight, by a link, and through a directory that is a link."""
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "file").write_text("content\n")
+    (tmp_path / "dir" / "link").symlink_to("file")
+    (tmp_path / "way").symlink_to("dir")
+    (tmp_path / "nowhere").symlink_to("nothing")
+    return {
+        "straight": tmp_path / "dir" / "file",
+        "by": tmp_path / "dir" / "link",
+        "through": tmp_path / "way" / "file",
+    }
+
+
+ALONG = [
+    ("fs.stat %a", "straight", ""),
+    ("fs.stat %a", "by", ""),  # about the link itself
+    ("fs.stat %a", "through", "ELOOP"),
+    ("fs.size %a %i", "through", "ELOOP"),
+    ("fs.sha1 %a %i", "straight", ""),
+    ("fs.sha1 %a %i", "by", "ELOOP"),
+    ("fs.sha1 %a %i", "through", "ELOOP"),
+    ("fs.get %a %i", "straight", ""),
+    ("fs.get %a %i", "by", "ELOOP"),
+    ("fs.get %a %i", "through", "ELOOP"),
+]
+
+
+@pytest.mark.parametrize(("instruction", "way", "error"), ALONG)
+def test_no_links_where_the_program_wants_none(
+    through: dict[str, Path], instruction: str, way: str, error: str
+) -> None:
+    assert attempted(instruction, through[way]) == ""
+    assert attempted(strict(instruction), through[way]) == error
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("dir/file/", "ENOTDIR"),
+        ("dir/file/x", "ENOTDIR"),
+        ("dir/nothing", "ENOENT"),
+        ("nothing/x", "ENOENT"),
+        ("nowhere/x", "ELOOP"),
+        ("dir/link/", "ELOOP"),
+        ("dir//file", ""),
+        ("dir/../dir/./file", ""),
+        ("dir/", ""),
+    ],
+)
+def test_a_path_without_links_ends_as_others(through: dict[str, Path], path: str, error: str) -> None:
+    top = through["straight"].parent.parent
+    assert attempted(strict("fs.stat %a"), f"{top}/{path}") == error
+    assert attempted(strict("fs.stat %a"), "/") == ""
+    assert attempted(strict("fs.stat %a"), "") == "ENOENT"

@@ -249,3 +249,34 @@ def test_a_long_word_takes_little_more_memory_than_it_has_bytes(repeated: bytes)
 
 def test_common_words_stay_free_for_functions_and_labels() -> None:
     assert ran("fn main call run ret fn run jmp argv argv: retv 7").status == 7
+
+
+@pytest.mark.parametrize(
+    "action", ["identify", "pkg-version", "pkg-latest", "svc-run-status", "svc-boot-status"]
+)
+def test_a_question_is_one_for_cw(action: str) -> None:
+    programs = Recorded(1, (b"stopped\n",))
+    body = f'set %a "x y" localsys.ask "{action} %[a]s" %b acc %c print "%[b]s %[c]d" retv 0'
+    assert outcome_of(body, programs=programs).output == b"stopped 1"
+    (order,) = programs.orders
+    assert order.words == (b"localsys", action.encode(), b"x y")
+    assert order.of_cw
+
+
+@pytest.mark.parametrize("words", ["pkg-install x", "svc-init x stop", "", "pkg-versio", "%[a]s x", "--help"])
+def test_what_may_change_the_host_is_no_question(words: str) -> None:
+    programs = Recorded()
+    outcome = outcome_of(f'set %a "pkg-remove" localsys.ask "{words}" %b', programs=programs)
+    assert outcome.fault.startswith("localsys.ask: no question: ")
+    assert outcome.fault.endswith(
+        "(expected one of: identify, pkg-latest, pkg-version, svc-boot-status, svc-run-status)"
+    )
+    assert programs.orders == []
+
+
+def test_a_program_s_own_127_is_no_failure_to_start() -> None:
+    body = 'push "x" exec.argv 1 acc %a errno %b print "%[a]d %[b]d" retv 0'
+    programs = Recorded(127)
+    assert outcome_of(body, programs=programs).output == b"127 0"
+    programs.failure = ENOENT
+    assert outcome_of(body, programs=programs).output == b"127 2"

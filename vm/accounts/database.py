@@ -70,6 +70,10 @@ class Groups(Entries):
     }
     """For each role the lists, by file and field, the one that counts first."""
 
+    def get(self, name: bytes) -> bytes | int:
+        """See Entries; `members`, the users that group names with commas between, can only be got."""
+        return self._fields(secret=False)[3] if name == b"members" else super().get(name)
+
     def has(self, role: bytes, user: bytes) -> bool:
         """Whether a user is `member` or `admin` of the current group. EINVAL of any other role."""
         secret, column = self._lists(role)[0]

@@ -45,8 +45,8 @@ BLOCK = 131_072
 class Files(Protocol):
     """The file system. A symbolic link at the end of a path is followed only where that is said."""
 
-    def lstat(self, path: bytes) -> Status:
-        """Of the path itself."""
+    def lstat(self, path: bytes, links: bool = True) -> Status:
+        """Of the path itself; without `links`, ELOOP where a directory on its way is a symbolic link."""
         ...
 
     def stat(self, path: bytes) -> Status:
@@ -98,8 +98,11 @@ class Files(Protocol):
         """Set the low 12 bits of the mode; EOPNOTSUPP of a symbolic link."""
         ...
 
-    def contents(self, path: bytes) -> AbstractContextManager[Contents]:
-        """Open a regular file; follows. Nothing else is opened: EISDIR of a directory, or EINVAL."""
+    def contents(self, path: bytes, links: bool = True) -> AbstractContextManager[Contents]:
+        """Open a regular file; follows. Nothing else is opened: EISDIR of a directory, or EINVAL.
+
+        Without `links`, no symbolic link is followed, not even to a directory on the way: ELOOP.
+        """
         ...
 
     def write(self, path: bytes, blocks: Iterable[bytes], mode: int) -> None:

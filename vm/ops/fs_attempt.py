@@ -38,6 +38,11 @@ def attempts(*roles: Role) -> Callable[[Callable[..., int | None]], Handler]:
     return handler_of
 
 
+def links(machine: Machine) -> bool:
+    """Whether paths may lead through symbolic links: not where pragma fs.links is off."""
+    return machine.pragmas.get(b"fs.links") != b"off"
+
+
 def polled(machine: Machine, blocks: Iterator[bytes]) -> Iterator[bytes]:
     """The blocks of a file, with a look at the clock and the cancel flag before each is used."""
     for block in blocks:

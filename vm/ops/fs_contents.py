@@ -1,7 +1,7 @@
 """Whole files: their digests, reading them into strings, writing strings to them.
 
 Files are gone through in blocks, and the clock and the cancel flag looked at with each. Symbolic links are
-followed where a file is read, and refused where one is written.
+followed where a file is read, unless pragma fs.links is off, and refused where one is written.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from vm.host.files import BLOCK
 from vm.machine import Machine
 from vm.ops.build import INTO, PATH, TEXT
-from vm.ops.fs_attempt import attempts, polled
+from vm.ops.fs_attempt import attempts, links, polled
 from vm.ops.fs_changes import FILE_MODE
 
 
@@ -19,7 +19,7 @@ def sha1(machine: Machine, path: bytes) -> int:
     import hashlib  # here, since it loads OpenSSL: 3 MiB that an agent seldom needs
 
     digest = hashlib.sha1(usedforsecurity=False)
-    with machine.host.files.contents(path) as file:
+    with machine.host.files.contents(path, links(machine)) as file:
         for block in polled(machine, file.blocks):
             digest.update(block)
     return machine.keep(digest.hexdigest().encode())
@@ -30,7 +30,7 @@ def get(machine: Machine, path: bytes) -> int:
     """A file as a string, NULs and all. The heap is charged as blocks come: sizes need not be true."""
     blocks = []
     machine.remember(b"")
-    with machine.host.files.contents(path) as file:
+    with machine.host.files.contents(path, links(machine)) as file:
         for block in polled(machine, file.blocks):
             machine.remember(block)
             blocks.append(block)

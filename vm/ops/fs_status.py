@@ -10,7 +10,7 @@ from operator import attrgetter
 from vm.host.files import Status
 from vm.machine import Machine
 from vm.ops.build import INTO, PATH, TEXT, takes
-from vm.ops.fs_attempt import attempts, path_of
+from vm.ops.fs_attempt import attempts, links, path_of
 from vm.program import WORD, Handler
 
 WORDS = {
@@ -36,14 +36,14 @@ DEVICES = (kinds.S_IFCHR, kinds.S_IFBLK)
 @attempts(PATH)
 def stat(machine: Machine, path: bytes) -> None:
     """Whether lstat can say anything of it."""
-    machine.host.files.lstat(path)
+    machine.host.files.lstat(path, links(machine))
 
 
 @takes(TEXT, INTO)
 def type_of(machine: Machine, text: bytes) -> int:
     """The kind of a file in words; of a path that cannot be looked at too, with acc 1."""
     try:
-        status = machine.host.files.lstat(path_of(text))
+        status = machine.host.files.lstat(path_of(text), links(machine))
     except OSError as error:
         machine.failed(error)
         return machine.keep(MISSING)
@@ -57,7 +57,7 @@ def _is(kind: int) -> Handler:
     @takes(TEXT)
     def question(machine: Machine, text: bytes) -> None:
         try:
-            status = machine.host.files.lstat(path_of(text))
+            status = machine.host.files.lstat(path_of(text), links(machine))
         except OSError as error:
             machine.failed(error)
             return
@@ -87,7 +87,7 @@ def _field(of: Callable[[Status], int]) -> Handler:
 
     @attempts(PATH, INTO)
     def field(machine: Machine, path: bytes) -> int:
-        value = of(machine.host.files.lstat(path))
+        value = of(machine.host.files.lstat(path, links(machine)))
         if not 0 <= value <= WORD:
             raise OSError(EOVERFLOW, "more than 32 bits")
         return value

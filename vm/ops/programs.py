@@ -11,6 +11,9 @@ from vm.machine import Machine
 from vm.ops.build import INTO, NUMBER, TEXT, takes
 from vm.program import WORD
 
+QUESTIONS = frozenset({b"identify", b"pkg-version", b"pkg-latest", b"svc-run-status", b"svc-boot-status"})
+"""What `cw localsys` can be asked without changing the host."""
+
 SHELL = (b"/bin/sh", b"-c")
 
 NOT_FOUND, NOT_RUN = 127, 126
@@ -70,11 +73,18 @@ def execute_argv(machine: Machine, count: int) -> None:
 @takes(TEXT, INTO)
 def localsys(machine: Machine, template: bytes) -> int | None:
     """Run `cw localsys` with the words of a format, formatted one by one; the first line of its output."""
-    words = [b"localsys"]
-    for word in words_of(template):
-        words.append(machine.format(word))
-        machine.remember(words[-1])
-    return _first_line(machine, tuple(words), of_cw=True)
+    return _first_line(machine, _words_for_cw(machine, template), of_cw=True)
+
+
+@takes(TEXT, INTO)
+def localsys_ask(machine: Machine, template: bytes) -> int | None:
+    """The same for those words alone that change nothing."""
+    words = _words_for_cw(machine, template)
+    if words[1:2] == () or words[1] not in QUESTIONS:
+        shown = b" ".join(words[1:2])[:64].decode(errors="replace")
+        known = b", ".join(sorted(QUESTIONS)).decode()
+        raise Fault(f"localsys.ask: no question: {shown!r} (expected one of: {known})")
+    return _first_line(machine, words, of_cw=True)
 
 
 @takes(NUMBER)
@@ -92,6 +102,14 @@ def runas_gid(machine: Machine, group: int) -> None:
 def _copied(machine: Machine) -> Sink:
     """Copies to our output what its limit lets pass; the program writes on, to nowhere."""
     return lambda piece: machine.write(machine.output, piece)
+
+
+def _words_for_cw(machine: Machine, template: bytes) -> tuple[bytes, ...]:
+    words = [b"localsys"]
+    for word in words_of(template):
+        words.append(machine.format(word))
+        machine.remember(words[-1])
+    return tuple(words)
 
 
 def _first_line(machine: Machine, words: tuple[bytes, ...], of_cw: bool = False) -> int | None:
@@ -116,4 +134,5 @@ def _run(machine: Machine, words: tuple[bytes, ...], output: Sink, of_cw: bool =
         machine.failed(error)
         machine.acc = NOT_FOUND if error.errno == ENOENT else NOT_RUN
         return False
+    machine.errno = 0  # so that a program's own status 127 is not taken for this
     return True

@@ -34,6 +34,12 @@ def perror(machine: Machine, template: bytes) -> None:
     machine.write(machine.errors, machine.format(template) + reason.encode())
 
 
+@takes(INTO)
+def errno(machine: Machine) -> int:
+    """What perror would tell of, as a number."""
+    return machine.errno
+
+
 @takes(TEXT)
 def topic(machine: Machine, text: bytes) -> None:
     """Set what %T stands for."""
