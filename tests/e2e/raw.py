@@ -43,6 +43,13 @@ from wire.transport import MAX_FROM_AGENT
 READ = 65536
 
 
+def some(sock: socket.socket) -> bytes:
+    """The next bytes. EOFError: there are none."""
+    if received := sock.recv(READ):
+        return received
+    raise EOFError
+
+
 class Heard(NamedTuple):
     """A message of the broker; `about` is the node that it speaks of to a client."""
 
@@ -60,7 +67,7 @@ class Talk:
         initiator = Initiator(peer, broker_key, os.urandom(32), static)
         try:
             self.socket.sendall(initiator.first())
-            while (done := initiator.feed(self.socket.recv(READ))) is None:
+            while (done := initiator.feed(some(self.socket))) is None:
                 pass
         except BaseException:
             self.socket.close()
@@ -211,7 +218,7 @@ class Joined:
     def __init__(self, sock: socket.socket, key: KeyPair, heartbeat: int) -> None:
         self.socket = sock
         responder = Responder(key, os.urandom(32))
-        while (done := responder.feed(self.socket.recv(READ))) is None:
+        while (done := responder.feed(some(self.socket))) is None:
             pass
         reply, established, self._arrived = done
         self._transport = established.transport
