@@ -18,7 +18,7 @@ class _Failures(NamedTuple):
 
 
 class Throttle:
-    """Counts failed passwords of each user at each address (without its port)."""
+    """Counts failed passwords of each user at each address (without its port), or block of them."""
 
     def __init__(self, failures: int = FAILURES, window: float = WINDOW, capacity: int = CAPACITY) -> None:
         self._failures = failures

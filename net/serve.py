@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import resource
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,18 @@ QUIET = 60.0
 """Seconds between two log lines that say so."""
 ADDRESS_SHARE = 8
 """Once the pool is half full, one address holds at most this part of it (protocol.md "Promises")."""
+CLIENTS_SHARE = 4
+"""This part of the pool is no agent's: agents come again by themselves, users do not."""
+FREE = 4096
+"""Bytes that each at the door may say before they count; who asks in few words is let in always."""
+HELD = 8 << 20
+"""Bytes more than these that all at the door may have said together: what they say is kept until it is whole
+and its sender known.
+"""
+SPARE = 32
+"""Descriptors that no connection gets, since without one a broker reads fewer of a user's groups than there
+are, and an access rule would be missed: getgrouplist(3) tells nobody that it could not open a file.
+"""
 
 STRANGERS = "have not said who they are (limits.unauthenticated)"
 """Who waits at the door of a broker."""
@@ -76,6 +89,34 @@ def address_of(name: Sequence[object]) -> str:
     return str(name[0]).removeprefix("::ffff:")
 
 
+def block_of(address: str) -> str:
+    """What counts as one place where connections come from: an IPv4 address, or the /64 of an IPv6 one, all
+    of which one host may use.
+    """
+    bare, _, scope = address.partition("%")
+    try:
+        prefix = socket.inet_pton(socket.AF_INET6, bare)[:8]
+    except OSError:
+        return address
+    return f"{socket.inet_ntop(socket.AF_INET6, prefix + bytes(8))}/64{scope and '%' + scope}"
+
+
+def ceiling() -> int:
+    """The first number of a descriptor that no connection gets."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit - min(SPARE, limit // 8)
+
+
+def leave_spare(listener: socket.socket, ceiling: int) -> None:
+    """Raises OSError, as accept(2) does later, where the next descriptor is one to spare: then who connects
+    waits in the listener's backlog.
+    """
+    following = os.dup(listener.fileno())
+    os.close(following)
+    if following >= ceiling:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 class Door:
     """Counts connections that are not authenticated; the newest are turned away first.
 
@@ -85,30 +126,49 @@ class Door:
     def __init__(self, capacity: int, crowd: str = STRANGERS) -> None:
         self.capacity = capacity
         self.crowd = crowd
-        self.inside = 0
+        self.inside = self.held = 0
+        """Connections, and the bytes that count of what they have said."""
         self.accepted = self.refused = self.pauses = 0
         """How many connections came in and were turned away, and how often accepting paused, until now."""
-        self._by_address: Counter[str] = Counter()
+        self._by_block: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:
         """Whether one more from this address may come in."""
+        block = block_of(address)
         crowded = 2 * self.inside >= self.capacity
         if self.inside >= self.capacity or (
-            crowded and self._by_address[address] >= max(1, self.capacity // ADDRESS_SHARE)
+            crowded and self._by_block[block] >= max(1, self.capacity // ADDRESS_SHARE)
         ):
             self.refused += 1
             return False
         self.inside += 1
         self.accepted += 1
-        self._by_address[address] += 1
+        self._by_block[block] += 1
         return True
 
-    def leave(self, address: str) -> None:
-        """One is authenticated or gone."""
+    def admits_agent(self) -> bool:
+        """Whether one that is inside may stay, now that it turns out to be an agent."""
+        if self.inside <= self.capacity - self.capacity // CLIENTS_SHARE:
+            return True
+        self.refused += 1
+        return False
+
+    def admits_bytes(self, size: int) -> bool:
+        """Whether so many bytes more may be kept of those inside."""
+        if size and self.held + size > HELD:
+            self.refused += 1
+            return False
+        self.held += size
+        return True
+
+    def leave(self, address: str, held: int = 0) -> None:
+        """One is authenticated or gone, with the bytes that count of what it has said."""
+        block = block_of(address)
         self.inside -= 1
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        self.held -= held
+        self._by_block[block] -= 1
+        if not self._by_block[block]:
+            del self._by_block[block]
 
 
 class Ticket:
@@ -117,11 +177,29 @@ class Ticket:
     def __init__(self, door: Door, address: str) -> None:
         self._door: Door | None = door
         self._address = address
+        self._said = 0
+
+    def agent(self) -> bool:
+        """It is an agent that stands there: whether it may stay."""
+        return self._door is None or self._door.admits_agent()
+
+    def holds(self, size: int) -> bool:
+        """It has said so many bytes more: whether they may be kept."""
+        counted = self._counted
+        self._said += size
+        if self._door is None or self._door.admits_bytes(self._counted - counted):
+            return True
+        self._said -= size
+        return False
+
+    @property
+    def _counted(self) -> int:
+        return max(0, self._said - FREE)
 
     def leave(self) -> None:
         """The connection is authenticated or gone."""
         if self._door is not None:
-            self._door.leave(self._address)
+            self._door.leave(self._address, self._counted)
             self._door = None
 
 
@@ -148,13 +226,16 @@ async def accept(
     """Accept for ever; each connection that the door lets in gets a task of `welcome`, which owns socket and
     ticket.
 
-    The tasks live in `sessions`, so that accepting can end before they do.
+    The tasks live in `sessions`, so that accepting can end before they do. Where descriptors run out, it
+    pauses.
     """
     exhausted, crowded = Seldom(warn), Seldom(warn)
+    first_spare = ceiling()
     while True:
         await trio.lowlevel.wait_readable(listener)
         for _ in range(BATCH):
             try:
+                leave_spare(listener, first_spare)
                 sock, name = listener.accept()
             except BlockingIOError:
                 break

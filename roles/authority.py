@@ -17,6 +17,7 @@ from errors import CwError
 from mesh import acl, command, filters
 from mesh.messages import KeyAuth, PasswordAuth, Request
 from net.bounded import bounded
+from net.serve import block_of
 
 
 class Refused(CwError):
@@ -128,7 +129,8 @@ class Authority:
     async def _check_password(self, user: str, password: str, address: str) -> None:
         if self._authenticator is None:
             raise self._failed(Failure.METHOD, "a password, and passwords are off")
-        if not self._throttle.admits(user, address, self._clock()):
+        block = block_of(address)
+        if not self._throttle.admits(user, block, self._clock()):
             raise self._failed(Failure.THROTTLED, "too many failures of this user from this address")
         try:
             accepted, reason = await self._authenticator.check(user, password)
@@ -136,7 +138,7 @@ class Authority:
             raise self._failed(Failure.UNABLE, str(error)) from error
         if not accepted:
             raise self._failed(Failure.PASSWORD, reason)
-        self._throttle.succeeded(user, address)
+        self._throttle.succeeded(user, block)
 
     def _failed(self, failure: Failure, why: str) -> Refused:
         """All that a user hears of a failed authentication is that it failed (mesh.md "Who may ask")."""

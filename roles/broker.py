@@ -36,7 +36,7 @@ from mesh.messages import (
 )
 from mesh.router import Close, Effect, Finished, Router, Spread, Tell, Warn
 from mesh.session import State, advance, opening
-from net.greet import greet
+from net.greet import Lanes, greet
 from net.hub import Bounds, Hub, Link
 from net.serve import Door, Ticket
 from roles.asking import Client, command_of
@@ -53,6 +53,8 @@ SWEEPS = 10
 """Sweeps for dead and idle sessions in each heartbeat interval."""
 REQUESTS = 512
 """Requests on the wire at once; each costs memory for every session, so one more is told to come again."""
+AFTERWARDS = 1024
+"""Bytes of the longest message of a client that has asked: what it may still say is short."""
 _ANSWERS = frozenset({Kind.OPTIN, Kind.OPTOUT, Kind.DENIED, Kind.EXPIRED, Kind.RESULT})
 
 
@@ -94,6 +96,7 @@ class Broker:
         self._clients: dict[int, Client] = {}
         self._tickets: dict[int, Ticket] = {}
         """Places at the door of sessions that are not authenticated yet."""
+        self._lanes = Lanes()
         self._quiet = trio.Event()
         self._closing = False
         self._tally = Tally()
@@ -242,7 +245,8 @@ class Broker:
         """A new connection: handshake and first message under one deadline, then the session it asks for."""
         try:
             with trio.fail_after(self._conf.limits.handshake):
-                established, messages = await greet(sock, Responder(self._key, self._random(32)))
+                responder = Responder(self._key, self._random(32))
+                established, messages = await greet(sock, responder, ticket, self._lanes)
         except BaseException as error:
             sock.close()
             ticket.leave()
@@ -258,6 +262,8 @@ class Broker:
         self._tickets[link.number] = ticket
         try:
             first = opening(Side.AGENT if agent else Side.CLIENT, messages)
+            if not agent:
+                link.transport.lower(AFTERWARDS)
         except WireError as error:
             self._log.info(f"refused a connection from {address}: {error}")
             self._refuse(link, "version" if isinstance(error, VersionUnknown) else "invalid", str(error))

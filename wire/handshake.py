@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from wire.errors import HandshakeError, RecordError
 from wire.noise import IK, NK, Handshake, KeyPair, Pattern
-from wire.records import PREFACE_AGENT, PREFACE_BYTES, PREFACE_CLIENT, frame, take
+from wire.records import LENGTH_BYTES, PREFACE_AGENT, PREFACE_BYTES, PREFACE_CLIENT, frame, take
 from wire.transport import MAX_MESSAGE, MAX_UNAUTHENTICATED, Transport
 
 
@@ -125,6 +125,16 @@ class Responder:
             self._over = False
             return None
         return self._answer(*first)
+
+    def completes(self, received: bytes) -> Peer | None:
+        """Whose first record is whole with `received`, so that feeding it will compute an answer, which
+        takes a tenth of a millisecond; None where feeding it costs next to nothing.
+        """
+        heard = self._received + received
+        peer = _PEER_OF.get(heard[:PREFACE_BYTES])
+        if peer is None or len(heard) < PREFACE_BYTES + LENGTH_BYTES + _OPENINGS[peer].first:
+            return None
+        return peer
 
     def _first(self) -> tuple[Peer, bytes, bytes] | None:
         """Who it is, its first record, and what came after it; None: more bytes are needed."""

@@ -108,6 +108,16 @@ class Transport:
                 self._join(plaintext, messages)
         return messages
 
+    def lower(self, max_message: int) -> None:
+        """Let the peer send less from now on. Raises ChunkError where it has begun something longer: that is
+        forgotten, and nothing more is opened; the session still seals.
+        """
+        self.max_message = max_message
+        waited_for = self._wanted - LENGTH_BYTES - _OVERHEAD if self._pending else 0
+        if self._held + waited_for > max_message:
+            self._forget()
+            raise self._too_long()
+
     def _wait(self, start_of_record: bytes, wanted: int) -> None:
         """Keeps what came of a record until `wanted` bytes are there."""
         self._pending = bytearray(start_of_record)
@@ -128,6 +138,9 @@ class Transport:
     def _wrong_size(self, size: int) -> WireError:
         if size < _OVERHEAD:
             return RecordError(f"a record of {size} bytes is shorter than the empty message's")
+        return self._too_long()
+
+    def _too_long(self) -> ChunkError:
         return ChunkError(
             f"a message is longer than the {self.max_message} bytes that this session allows now"
         )
@@ -135,7 +148,10 @@ class Transport:
     def _die(self, error: WireError) -> NoReturn:
         self._send.kill()
         self._receive.kill()
+        self._forget()
+        raise error
+
+    def _forget(self) -> None:
         self._pending = bytearray()
         self._chunks = []
         self._wanted = _DEAD
-        raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from typing import NoReturn, cast
 
@@ -11,7 +12,21 @@ import pytest
 import trio
 import trio.testing
 
-from net.serve import ADDRESS_SHARE, Door, ListenError, Ticket, accept, address_of, listen
+from net.serve import (
+    ADDRESS_SHARE,
+    FREE,
+    HELD,
+    SPARE,
+    Door,
+    ListenError,
+    Ticket,
+    accept,
+    address_of,
+    block_of,
+    ceiling,
+    leave_spare,
+    listen,
+)
 
 
 def test_the_door_is_full_at_its_capacity_and_open_again_after() -> None:
@@ -27,6 +42,57 @@ def test_one_address_may_fill_half_of_the_pool_and_no_more() -> None:
     entered = [door.enter("10.0.0.1") for _ in range(4 * ADDRESS_SHARE)]
     assert entered == [True] * (2 * ADDRESS_SHARE) + [False] * (2 * ADDRESS_SHARE)
     assert [door.enter("10.0.0.2") for _ in range(5)] == [True] * 4 + [False]
+
+
+@pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("fe80::1%eth0", "fe80::/64%eth0"),
+        ("no address", "no address"),
+    ],
+)
+def test_a_host_counts_as_one_however_many_addresses_it_has(address: str, block: str) -> None:
+    assert block_of(address) == block
+
+
+def test_addresses_of_one_block_share_what_one_may_have() -> None:
+    door = Door(4 * ADDRESS_SHARE)
+    entered = [door.enter(f"2001:db8::{number:x}") for number in range(4 * ADDRESS_SHARE)]
+    assert entered == [True] * (2 * ADDRESS_SHARE) + [False] * (2 * ADDRESS_SHARE)
+    assert door.enter("2001:db8:0:1::1")
+    for number in range(2 * ADDRESS_SHARE):
+        door.leave(f"2001:db8::{number:x}")
+    assert door.inside == 1
+    assert door.enter("2001:db8::9")
+
+
+@pytest.mark.parametrize(("capacity", "agents"), [(1, 1), (4, 3), (100, 75)])
+def test_a_part_of_the_pool_is_no_agents(capacity: int, agents: int) -> None:
+    door = Door(capacity)
+    stayed = []
+    for number in range(capacity):
+        assert door.enter(f"10.0.0.{number}")
+        stayed.append(Ticket(door, f"10.0.0.{number}").agent())
+    assert stayed == [True] * agents + [False] * (capacity - agents)
+
+
+def test_what_those_at_the_door_have_said_is_bounded() -> None:
+    door = Door(1000)
+    tickets = [Ticket(door, "192.0.2.1") for _ in range(100) if door.enter("192.0.2.1")]
+    assert all(ticket.holds(FREE) for ticket in tickets)
+    assert door.held == 0
+    assert tickets[0].holds(HELD)
+    assert not tickets[1].holds(1)
+    assert door.held == HELD
+    tickets[1].leave()
+    assert door.held == HELD
+    tickets[0].leave()
+    assert door.held == 0
+    assert tickets[2].holds(1)
+    assert door.held == 1
 
 
 def test_a_ticket_counts_once() -> None:
@@ -101,6 +167,20 @@ async def test_running_out_of_descriptors_is_waited_for_and_said_once_a_minute(
     assert said == ["cannot accept connections for now: Too many open files"] * 2
     assert 500 < listener.tries < 700
     assert door.pauses == listener.tries
+
+
+def test_the_last_descriptors_are_for_other_uses() -> None:
+    (listener,) = listen("127.0.0.1", 0)
+    with listener:
+        leave_spare(listener, ceiling())
+        with pytest.raises(OSError, match="Too many open files"):
+            leave_spare(listener, 3)
+
+
+def test_how_many_are_left_depends_on_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, first_spare in ((32, 28), (256, 224), (1 << 20, (1 << 20) - SPARE)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        assert ceiling() == first_spare
 
 
 async def nobody(sock: socket.socket, address: str, ticket: Ticket) -> None:

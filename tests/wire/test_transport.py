@@ -189,6 +189,28 @@ def test_the_bound_can_be_raised_while_the_session_lives() -> None:
     assert far.open(near.seal(bytes(1000))) == [bytes(1000)]
 
 
+@pytest.mark.parametrize("begun", [2, 3, CHUNK_BYTES, CHUNK_BYTES + 100])
+def test_the_bound_can_be_lowered_and_what_was_begun_is_held_to_it(begun: int) -> None:
+    there, back = transports()
+    sealed = there.seal(bytes(2 * CHUNK_BYTES))
+    assert back.open(sealed[:begun]) == []
+    with pytest.raises(ChunkError, match="longer than the 100 bytes that this session allows now"):
+        back.lower(100)
+    with pytest.raises(SessionDead):
+        back.open(sealed[begun:])
+    assert there.open(back.seal(b"refused")) == [b"refused"]
+
+
+@pytest.mark.parametrize("begun", [0, 1, 2, 50])
+def test_what_is_short_enough_goes_on_under_a_lower_bound(begun: int) -> None:
+    there, back = transports()
+    assert back.open(there.seal(bytes(5000))) == [bytes(5000)]
+    sealed = there.seal(bytes(100))
+    assert back.open(sealed[:begun]) == []
+    back.lower(100)
+    assert back.open(sealed[begun:]) == [bytes(100)]
+
+
 def test_what_waits_for_the_rest_of_a_record_is_less_than_a_record() -> None:
     _, far = transports(max_message=40)
     with pytest.raises(ChunkError):
