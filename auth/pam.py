@@ -10,10 +10,9 @@ from typing import NamedTuple, Protocol
 
 import trio
 
-from conf.kinds import is_service_name
+from auth import services
 from errors import CwError
 
-SERVICES = Path("/etc/pam.d")
 SHADOW = Path("/etc/shadow")
 LIMIT = 20.0
 """Seconds that PAM may take; then the process that asks it is killed."""
@@ -60,16 +59,11 @@ class Authenticator(Protocol):
         """Raises PamError if there is no telling."""
 
 
-def service_exists(service: str) -> bool:
-    """Whether PAM has a file of that name; without one it would fall back to `other`."""
-    return is_service_name(service) and (SERVICES / service).is_file()
-
-
 def require(service: str) -> None:
     """Raises PamError unless passwords can be checked under this service."""
-    if not service_exists(service):
+    if not services.service_exists(service):
         raise PamError(
-            f"{SERVICES / service} is missing, so passwords cannot be checked: "
+            f"{services.DIRECTORY / service} is missing, so passwords cannot be checked: "
             f"copy conf/pam.d/clockwork there, or set auth.pam_service"
         )
     _load()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from auth.keys import ENCRYPTION, SIGNING, public_path, read_public
-from auth.pam import service_exists
+from auth.services import service_exists
 from auth.trust import Entry, added, update
 from auth.trust import parse as parse_trust
 from conf import client

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from auth import pam
+from auth.services import service_exists
 from tests.accounts import Account, account, pam_service
 
 ROOT = Path(__file__).parents[2]
@@ -148,14 +149,14 @@ def test_the_password_is_not_in_any_environment_or_command_line(user: Account) -
 
 
 def test_a_missing_service_is_an_error() -> None:
-    assert not pam.service_exists("cw-no-such-service")
+    assert not service_exists("cw-no-such-service")
     with pytest.raises(pam.PamError, match=r"/etc/pam\.d/cw-no-such-service is missing"):
         pam.require("cw-no-such-service")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../passwd", "a/b", "a\nb", ".hidden"])
 def test_a_service_is_a_name_and_no_path(name: str) -> None:
-    assert not pam.service_exists(name)
+    assert not service_exists(name)
 
 
 def test_without_the_spawner_there_is_no_verdict() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from auth import pam
+import auth.services
 from auth.keys import ENCRYPTION, SIGNING, broker_key, read_public, read_secret
 from auth.trust import parse as parse_trust
 from conf import client
@@ -43,7 +43,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The PAM services of a host: none yet."""
     directory = tmp_path / "pam.d"
     directory.mkdir()
-    monkeypatch.setattr(pam, "SERVICES", directory)
+    monkeypatch.setattr(auth.services, "DIRECTORY", directory)
     return directory
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from auth import pam
+from auth import pam, services
 from auth.keys import ENCRYPTION, write_pair
 from conf.document import NoConfiguration
 from conf.load import load
@@ -37,7 +37,7 @@ def test_the_doubt_is_logged_once_where_passwords_are_on(
     service: str, lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "clockwork").write_text("auth required pam_deny.so\n")
-    monkeypatch.setattr(pam, "SERVICES", tmp_path)
+    monkeypatch.setattr(services, "DIRECTORY", tmp_path)
     monkeypatch.setattr(pam, "doubt", lambda: "passwords: hm")
     write_pair(tmp_path / "broker.key", ENCRYPTION, "broker", bytes(32))
     (tmp_path / "meshd.toml").write_text(
