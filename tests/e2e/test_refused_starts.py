@@ -3,12 +3,15 @@
 import re
 import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import NO_PASSWORDS, Site
+from cw import main
+from tests.e2e.harness import NO_PASSWORDS, Finished, Site
+
+Run = Callable[..., Finished]
 
 HERE = ('broker.listen=["127.0.0.1:0"]', NO_PASSWORDS)
 
@@ -152,23 +155,40 @@ REFUSED: list[tuple[str, str, str]] = [
 """Who, which setting, and what it says. Paths are relative to the site's directory; USER is its user."""
 
 
-def refusal(site: Site, *words: str) -> str:
+@pytest.fixture
+def here(site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs cw in this process, in the site's directory: for what ends before it serves."""
+
+    def run(*words: str) -> Finished:
+        monkeypatch.chdir(site.directory)
+        return Finished(main(list(words)), *capfd.readouterr())
+
+    return run
+
+
+def sentence_of(refused: Finished) -> str:
     """What a command says that ends with status 2: one line of standard error, without its newline."""
-    asked = site.run(*words, status=2)
-    assert asked.output == ""
-    assert asked.errors.startswith("cw: ")
-    assert asked.errors.count("\n") == 1
-    return asked.errors.removeprefix("cw: ").removesuffix("\n")
+    assert (refused.status, refused.output) == (2, "")
+    assert refused.errors.startswith("cw: ")
+    assert refused.errors.count("\n") == 1
+    return refused.errors.removeprefix("cw: ").removesuffix("\n")
+
+
+def refusal(site: Site, *words: str) -> str:
+    """What a process says that does not start."""
+    return sentence_of(site.run(*words, status=2))
 
 
 @pytest.mark.parametrize(("role", "setting", "sentence"), REFUSED, ids=[f"{r} {s}" for r, s, _ in REFUSED])
-def test_a_daemon_that_cannot_work_does_not_start(site: Site, role: str, setting: str, sentence: str) -> None:
+def test_a_daemon_that_cannot_work_does_not_start(
+    site: Site, here: Run, role: str, setting: str, sentence: str
+) -> None:
     words = [role, "-c", str(site.home / f"{role}.toml"), "--set", setting.replace("USER", site.user)]
     if role == "meshd":  # whatever this host has: a port, a PAM service
         words += [word for other in HERE if other.split("=")[0] not in setting for word in ("--set", other)]
     said = refusal(site, *words)
     assert re.match(sentence, said)
-    assert refusal(site, *words, "--test") == said
+    assert sentence_of(here(*words, "--test")) == said
 
 
 UNUSABLE = [
@@ -188,11 +208,13 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("role", "name", "sentence"), UNUSABLE)
-def test_a_configuration_that_cannot_be_used(site: Site, role: str, name: str, sentence: str) -> None:
+def test_a_configuration_that_cannot_be_used(
+    site: Site, here: Run, role: str, name: str, sentence: str
+) -> None:
     words = [role, "-c", str(site.directory / "broken" / name)]
     said = refusal(site, *words)
     assert re.match(sentence, said)
-    assert refusal(site, *words, "--show-config") == said
+    assert sentence_of(here(*words, "--show-config")) == said
 
 
 def test_a_port_that_is_in_use(site: Site) -> None:
