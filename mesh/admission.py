@@ -138,6 +138,8 @@ def _targets(case: Case) -> Abstain | None:
 
 
 def _filters(case: Case) -> Abstain | Refuse | None:
+    if not case.command.filters:
+        return None
     try:
         wanted = filters.parse_all(case.command.filters, case.bounded)
         return None if filters.matches(wanted, case.node.facts, case.bounded) else Abstain()

@@ -77,15 +77,16 @@ class Link:
         """Take messages that came before anyone called `receive`."""
         self._arrived += messages
 
-    async def send(self, message: Message, serial: int = 0) -> None:
-        """Seal and send one message; any number of tasks may.
+    async def send(self, *messages: Message, serial: int = 0) -> None:
+        """Seal and send messages of one serial, together; any number of tasks may.
 
         Raises LinkBroken if the peer is gone or accepts nothing for so long, WireError if it is not our turn.
         """
-        raw = encode(message, serial)
+        raws = [encode(message, serial) for message in messages]
         async with self._turn:
-            self._state = session.advance(self._state, Side.AGENT, kind_of(raw))
-            sealed = memoryview(self._transport.seal(raw))
+            for raw in raws:
+                self._state = session.advance(self._state, Side.AGENT, kind_of(raw))
+            sealed = memoryview(b"".join([self._transport.seal(raw) for raw in raws]))
             for begin in range(0, len(sealed), READ):
                 await self._send_piece(sealed[begin : begin + READ])
 
@@ -100,7 +101,8 @@ class Link:
 
     async def receive(self) -> tuple[int, Message]:
         """The next message and its serial. LinkBroken when there is none; WireError for one not allowed."""
-        await trio.lowlevel.checkpoint()
+        if self._arrived:
+            await trio.lowlevel.checkpoint()
         while not self._arrived:
             self._arrived += self._transport.open(await self._read())
         raw = self._arrived.popleft()

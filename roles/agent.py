@@ -81,12 +81,12 @@ class Session:
         self._clock.sample(ping.now, self._milliseconds())
         await self.link.send(messages.Pong(ping.now))
 
-    async def answer(self, serial: int, message: messages.Message) -> None:
-        """Send an answer, unless the session is over: results are never sent on a later one."""
+    async def answer(self, serial: int, *answers: messages.Message) -> None:
+        """Send answers, unless the session is over: results are never sent on a later one."""
         if self.over:
             return
         try:
-            await self.link.send(message, serial)
+            await self.link.send(*answers, serial=serial)
         except (LinkBroken, WireError):
             # Nothing more can be said here; the task that reads will find the connection closed.
             self.over = True
@@ -100,9 +100,9 @@ class Asked(NamedTuple):
     serial: int
     command: messages.Command
 
-    async def answer(self, message: messages.Message) -> None:
+    async def answer(self, *answers: messages.Message) -> None:
         """Answer it, where it came from."""
-        await self.session.answer(self.serial, message)
+        await self.session.answer(self.serial, *answers)
 
     def admitted(self) -> Asked:
         """The same without what only its admission needed: a megabyte is too much to keep waiting."""
@@ -129,7 +129,8 @@ class Agent:
     """What all sessions of a node share.
 
     `node` says what the node goes by at the moment, `limits` bound each command, `concurrent` of which run at
-    once, in the nursery `errands`. `milliseconds` is CLOCK_BOOTTIME.
+    once, in the nursery `errands`; `at_once` tells how one ends that takes no time, or None.
+    `milliseconds` is CLOCK_BOOTTIME.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Agent:
         node: Callable[[], Node],
         host: Host,
         runner: Runs,
+        at_once: Callable[[Admit, Limits, Host], Outcome | None],
         limits: Limits,
         concurrent: int,
         bounded: Bounded,
@@ -149,6 +151,7 @@ class Agent:
         self._node = node
         self._host = host
         self._runner = runner
+        self._at_once = at_once
         self._limits = limits
         self._places = trio.Semaphore(concurrent)
         self._bounded = bounded
@@ -223,6 +226,13 @@ class Agent:
 
     async def _accept(self, errand: Errand) -> None:
         asked = errand.asked
+        if errand.admitted.runs and self._places.value:
+            began = trio.current_time()
+            outcome = self._at_once(errand.admitted, self._limits_of(asked.command), self._host)
+            if outcome is not None:
+                answer = self._begun(errand) or self._ended(asked, outcome, began)
+                await asked.answer(messages.Optin(), answer)
+                return
         await asked.answer(messages.Optin())
         if not errand.admitted.runs or asked.session.over:
             return
@@ -258,16 +268,28 @@ class Agent:
         if late := expired(command, asked.session.now()):
             self._note("expired", asked, late._asdict())
             return messages.Expired()
+        if unable := self._begun(errand):
+            return unable
+        began = trio.current_time()
+        limits = self._limits_of(command)
+        outcome = await self._runner.run(errand.admitted, limits, self._host, errand.stop)
+        return self._ended(asked, outcome, began)
+
+    def _limits_of(self, command: messages.Command) -> Limits:
+        if not command.run_time:
+            return self._limits
+        return self._limits._replace(seconds=min(self._limits.seconds, command.run_time / 1000))
+
+    def _begun(self, errand: Errand) -> messages.Message | None:
+        """Note what is about to run, or has done nothing yet that shows; the answer where that cannot be."""
         try:
-            self._record("ran", asked, {"effect": errand.admitted.effect.word})
+            self._record("ran", errand.asked, {"effect": errand.admitted.effect.word})
         except AuditError as error:
             self._log.error(f"{error}; so nothing runs")
             return _result(failed("the audit log of this node cannot be written"), 0.0)
-        limits = self._limits
-        if command.run_time:
-            limits = limits._replace(seconds=min(limits.seconds, command.run_time / 1000))
-        began = trio.current_time()
-        outcome = await self._runner.run(errand.admitted, limits, self._host, errand.stop)
+        return None
+
+    def _ended(self, asked: Asked, outcome: Outcome, began: float) -> messages.Message:
         seconds = trio.current_time() - began
         how = {"status": outcome.status, "fault": outcome.fault, "seconds": round(seconds, 6)}
         self._note("ended", asked, how)

@@ -23,6 +23,7 @@ from roles.agent import Agent
 from roles.audit import Audit, AuditError
 from roles.here import Here
 from roles.identity import Identity
+from roles.instant import at_once
 from roles.log import Log
 from roles.runner import Runner
 from roles.systemd import notify
@@ -94,6 +95,7 @@ class Life:
                         node=self._here.node,
                         host=self._here,
                         runner=runner,
+                        at_once=at_once,
                         limits=Limits(limits.instructions, limits.run_time, output=limits.output),
                         concurrent=limits.concurrent,
                         bounded=bounded,

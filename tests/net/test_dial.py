@@ -1,6 +1,7 @@
 """An agent's way to a broker, against a broker made of the responder's half of the handshake."""
 
 import socket
+from functools import partial
 from typing import NoReturn
 
 import pytest
@@ -9,9 +10,12 @@ import trio.testing
 
 from mesh.messages import (
     Error,
+    Optin,
     Ping,
     Pong,
     Result,
+    Side,
+    decode,
 )
 from net.dial import (
     LONGEST_PAUSE,
@@ -102,9 +106,22 @@ async def test_many_tasks_send_at_once_and_each_message_arrives_whole(
     large = [Result(status, bytes(200_000), b"", False, 0) for status in range(5)]
     async with trio.open_nursery() as nursery:
         for result in large:
-            nursery.start_soon(link.send, result, result.status + 1)
+            nursery.start_soon(partial(link.send, result, serial=result.status + 1))
         heard = [await broker.hear() for _ in large]
     assert sorted(heard) == [(result.status + 1, result) for result in large]
+
+
+async def test_messages_that_are_sent_together_arrive_together(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link, broker = await greeted()
+    answers = (Optin(), Result(0, b"pong\n", b"", False, 12))
+    await link.send(*answers, serial=7)
+    assert broker.transport is not None
+    together = bytes(await broker.stream.receive_some())
+    assert [decode(Side.AGENT, raw) for raw in broker.transport.open(together)] == [
+        (7, answer) for answer in answers
+    ]
 
 
 @pytest.mark.parametrize(

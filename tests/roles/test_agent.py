@@ -132,6 +132,7 @@ async def scene(
     concurrent: int = 2,
     welcome: Welcome = WELCOME,
     agent: type[Agent] = Agent,
+    at_once: Outcome | None = None,
 ) -> AsyncIterator[Scene]:
     ends = establish(Peer.AGENT)
     ours, theirs = trio.testing.memory_stream_pair()
@@ -142,6 +143,11 @@ async def scene(
     await broker.say(welcome)
     assert await link.receive() == (0, welcome)
     log, runner = StringIO(), Runner()
+
+    def tried(_: Admit, limits: Limits, __: Host) -> Outcome | None:
+        runner.limits.append(limits)
+        return at_once
+
     audit = Audit(tmp_path / "audit", now=lambda: 0.0)
     node = Node(HELLO.uuid, (acl.parse(rules, "acl"),), {"role": "web"}, Effect.EXECUTES)
     async with trio.open_nursery() as errands:
@@ -149,6 +155,7 @@ async def scene(
             node=lambda: node,
             host=FakeHost(),
             runner=runner,
+            at_once=tried,
             limits=LIMITS,
             concurrent=concurrent,
             bounded=unbounded,
@@ -200,6 +207,39 @@ async def test_a_command_is_run_and_answered_and_audited(tmp_path: Path, autojum
         common | {"event": "ran", "effect": "reads"},
         common | {"event": "ended", "status": 3, "fault": "", "seconds": 2.5},
     ]
+
+
+async def test_what_is_over_at_once_is_answered_and_audited_like_the_rest(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with scene(tmp_path, concurrent=1, at_once=DONE) as here:
+        await here.ask(1)
+        await here.ask(2, mode="plan")
+        assert await here.answers(3) == [
+            (1, Optin()),
+            (1, Result(3, b"out", b"err", True, 0)),
+            (2, Optin()),
+        ]
+        assert here.runner.begun == []
+    assert [(entry["event"], entry["serial"][-1]) for entry in audited(tmp_path)] == [
+        ("ran", "1"),
+        ("ended", "1"),
+    ]
+
+
+async def test_what_would_be_over_at_once_waits_where_all_places_are_taken(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with scene(tmp_path, concurrent=1, at_once=DONE) as here:
+        await here.agent._places.acquire()
+        await here.ask(1)
+        assert await here.answers(1) == [(1, Optin())]
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.runner.limits == []
+        here.agent._places.release()
+        here.runner.end_one()
+        assert [serial for serial, _ in await here.answers(1)] == [1]
+        assert len(here.runner.begun) == 1
 
 
 DECLINED: dict[str, tuple[dict[str, Any], Message, list[str]]] = {
@@ -339,7 +379,7 @@ async def test_run_time_is_the_nodes_or_less(
         await here.ask(1, run_time=asked)
         await here.answers(1)
         await trio.testing.wait_all_tasks_blocked()
-        assert here.runner.limits == [LIMITS._replace(seconds=given)]
+        assert here.runner.limits == [LIMITS._replace(seconds=given)] * 2
 
 
 async def test_cancel_stops_what_runs_and_nothing_else(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -517,9 +557,12 @@ async def test_an_agent_that_stops_ends_what_runs(tmp_path: Path, autojump_clock
         assert await here.answers(1) == [(1, because("cancelled"))]
 
 
-async def test_nothing_runs_that_cannot_be_audited(tmp_path: Path, autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("at_once", [None, DONE], ids=["in its turn", "at once"])
+async def test_nothing_runs_that_cannot_be_audited(
+    at_once: Outcome | None, tmp_path: Path, autojump_clock: MockClock
+) -> None:
     (tmp_path / "audit").symlink_to("/dev/full")
-    async with scene(tmp_path) as here:
+    async with scene(tmp_path, at_once=at_once) as here:
         await here.ask(1)
         await here.ask(2, user="bob")
         heard = dict(await here.answers(2)) | dict(await here.answers(1))
