@@ -22,6 +22,8 @@ look_tests() {
     need util-linux      command -v unshare    # tests mount things read-only, for themselves alone
     need mmdebstrap      command -v mmdebstrap # a Debian in which tests install packages,
     need systemd-container command -v systemd-nspawn # and which boots
+    need iproute2        command -v ip         # tests make networks of their own,
+    need iptables        command -v iptables   # which lose packets
     need libaugeas0      found libaugeas.so.0 /lib /usr/lib    # augeas.* edit a hosts file of the tests' own
     need augeas-lenses   found hosts.aug /usr/share/augeas
 }

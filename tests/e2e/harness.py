@@ -174,13 +174,14 @@ class Process:
 class Site:
     """A site in `directory`, made by `cw init`; its processes end with the `with` block.
 
-    `cw` are the words that run cw, `port` the broker's once it listens, `user` who asks by default: the
+    `cw` are the words that run cw, `host` and `port` the broker's, `user` who asks by default: the
     account that runs the tests.
     """
 
     def __init__(self, directory: Path, cw: Sequence[str]) -> None:
         self.directory = directory
         self.cw = tuple(cw)
+        self.host = "127.0.0.1"
         self.port = 0
         self.user = pwd.getpwuid(os.getuid()).pw_name
         self.processes: list[Process] = []
@@ -196,7 +197,7 @@ class Site:
     @property
     def address(self) -> str:
         """The broker's, for a client's `mesh.broker`."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def __enter__(self) -> Self:
         return self
@@ -231,10 +232,10 @@ class Site:
 
         It takes no passwords unless `settings` say so, whatever services of PAM this host has.
         """
-        listen = f'broker.listen=["127.0.0.1:{self.port}"]'
+        listen = f'broker.listen=["{self.address}"]'
         words = ["meshd", "-c", str(self.home / "meshd.toml")]
         process = self.start("meshd", *words, *_set(listen, NO_PASSWORDS, *settings))
-        self.port = int(process.wait_for(r"^meshd: listening on 127\.0\.0\.1:(\d+)$")[1])
+        self.port = int(process.wait_for(rf"^meshd: listening on {re.escape(self.host)}:(\d+)$")[1])
         return process
 
     def add_agent(self, name: str, facts: Mapping[str, str] | None = None, rules: str | None = None) -> Path:
