@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from roles.arguments import Parser, UsageError
 from roles.log import Log, escaped
-from roles.pn_files import INCLUDE_PATH, STANDARD, finder, read, shown, text_of, write
+from roles.pn_files import INCLUDE_PATH, STANDARD, finder, read, source_of, write
 from vm.assembler import Remark, assemble_named
 from vm.machine import Limits
 from vm.names import Names
@@ -166,10 +166,8 @@ def _image(options: Namespace, log: Log) -> tuple[bytes, Names | None]:
     content = read(options.file)
     if content.startswith(MAGIC):
         return content, None
-    name = shown(options.file)
     return assemble_named(
-        text_of(content, name),
-        name,
+        source_of(content, options.file),
         finder(options.path),
         options.annotate,
         lambda remark: _warn(log, remark),

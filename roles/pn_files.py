@@ -51,13 +51,15 @@ def read(name: str) -> bytes:
     return content
 
 
-def text_of(content: bytes, name: str) -> str:
-    """A source as text; `name` is what errors call it. Raises UnusableFile."""
+def source_of(content: bytes, name: str) -> Source:
+    """What was read from a file as source. Raises UnusableFile."""
     try:
-        return content.decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UnusableFile(f"{name}:{line}: not UTF-8 {_EXPECTED}") from error
+        raise UnusableFile(f"{shown(name)}:{line}: not UTF-8 {_EXPECTED}") from error
+    status = None if name == STANDARD else _status(Path(name))
+    return Source(shown(name), text, status and (status.st_dev, status.st_ino))
 
 
 def finder(directories: Sequence[str]) -> Find:
@@ -68,16 +70,20 @@ def finder(directories: Sequence[str]) -> Find:
     def find(module: str) -> Source | None:
         for place in places:
             file = Path(place, module + ".pn")
-            try:
-                status = file.stat()
-            except OSError:  # none there, or none that we may look at
-                continue
-            if stat.S_ISREG(status.st_mode):
-                text = text_of(read(str(file)), str(file))
-                return Source(str(file), text, (status.st_dev, status.st_ino))
+            status = _status(file)
+            if status and stat.S_ISREG(status.st_mode):
+                return source_of(read(str(file)), str(file))
         return modules.find(module)
 
     return find
+
+
+def _status(file: Path) -> os.stat_result | None:
+    """What the system knows of a file; None: none is there, or none that we may look at."""
+    try:
+        return file.stat()
+    except OSError:
+        return None
 
 
 def write(name: str, content: bytes) -> None:

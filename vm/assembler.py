@@ -51,18 +51,19 @@ def assemble(
     Raises AssemblyError: `FILE:LINE: expected: set %a (%b|<string>|<number>); found 'x'`; its `excerpt` shows
     the place. Warnings come in the same form.
     """
-    return assemble_named(source, name, find, annotate, warn)[0]
+    return assemble_named(Source(name, source, None), find, annotate, warn)[0]
 
 
 def assemble_named(
-    source: str, name: str, find: Find, annotate: bool, warn: Callable[[Remark], None]
+    source: Source, find: Find, annotate: bool, warn: Callable[[Remark], None]
 ) -> tuple[bytes, Names]:
-    """The same, and what its functions and labels are called in the source."""
+    """The same, and what its functions and labels are called in the source; which does not include itself."""
     parser = _Parser(find, warn)
-    parser.file(Source(name, source, None), "MAIN")
+    parser.included.add(source.key)
+    parser.file(source, "MAIN")
     if "main" not in parser.functions:
         hint = "; a module is for #include" if parser.functions else ""
-        raise AssemblyError(f"{name}: no function main (expected: fn main{hint})")
+        raise AssemblyError(f"{source.name}: no function main (expected: fn main{hint})")
     image = image_of(parser.items, parser.functions, annotate or parser.annotates)
     return image, names_in(parser.items, parser.functions)
 

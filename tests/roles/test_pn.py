@@ -115,6 +115,15 @@ def test_includes_are_looked_for_in_order(
     assert capfdbinary.readouterr().out == b"first second environment firstpong\n"
 
 
+def test_a_source_that_is_included_by_what_it_includes_is_there_once(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (tmp_path / "x.pn").write_text("#include y\n#include x\nfn main call y ret")
+    (tmp_path / "y.pn").write_text('#include x\nfn y print "y"')
+    assert pn.main(["-I", str(tmp_path), str(tmp_path / "x.pn")]) == 0
+    assert capfdbinary.readouterr().out == b"y"
+
+
 def test_facts_are_those_of_this_host(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     path = tmp_path / "x.pn"
     path.write_text('fn main fact.get "sys.platform" %a print "%[a]s" show.acls geteuid %b print " %[b]d"')

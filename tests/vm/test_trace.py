@@ -89,7 +89,7 @@ def test_functions_without_names_are_called_by_their_addresses() -> None:
 
 def test_a_function_that_begins_with_a_label_is_called_by_its_name() -> None:
     source = "fn main call f jmp +0 fn f again: eq %a 1 jnz end jmp again end: retv 0"
-    image, names = assemble_named(source, "x", modules.find, False, lambda _: None)
+    image, names = assemble_named(modules.Source("x", source, None), modules.find, False, lambda _: None)
     said: list[bytes] = []
     tracer = Tracer(verify(image), names, lambda _, line: said.append(line))
     live = Live(said.append, said.append, tracer)
