@@ -1,4 +1,4 @@
-"""Which services PAM has a file for; asking about a password is for `auth.pam`, which takes more to import."""
+"""Which services PAM has a file for; whoever asks it about passwords (`auth.pam`) imports more than that."""
 
 from __future__ import annotations
 
