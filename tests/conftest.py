@@ -3,6 +3,8 @@
 import fcntl
 import os
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,30 @@ settings.load_profile("deterministic")
 os.umask(0o022)  # of files that others can write, cw takes no configuration
 
 CHECKOUT = Path(__file__).parent.parent
+
+ON_DEBIAN = ("tests/host/test_systems_apt.py", "tests/host/test_systems_systemd.py")
+"""Tests that need a Debian to themselves (tests/host/debian_root.py)."""
+
+MAKING: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(ids: Sequence[str]) -> None:
+    """Begin with what takes half a minute the first time, beside the tests that do without it.
+
+    It belongs to the process that runs no tests, some of which look at their own children. Should it fail,
+    the first test that needs it tries again and says why.
+    """
+    if not MAKING and any(name.startswith(ON_DEBIAN) for name in ids):
+        words = [sys.executable, "-m", "tests.host.debian_root"]
+        MAKING.append(subprocess.Popen(words, cwd=CHECKOUT, stderr=subprocess.DEVNULL))
+
+
+def pytest_unconfigure() -> None:
+    """Whoever stops the tests stops it too."""
+    for making in MAKING:
+        making.kill()
+        making.wait()
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,9 @@ HIERARCHIES = (
 )
 """Where control groups are mounted, and what /proc/self/cgroup calls that hierarchy (cgroups(7))."""
 
+CONFINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
+"""A command whose processes and mounts all end with the process that starts it, however that ends."""
+
 OVERLAY = """
 set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
@@ -72,8 +75,7 @@ class Debian(NamedTuple):
 
     def run(self, *argv: str) -> Ended:
         """Run a command in there, without input, as root."""
-        unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-        return self._ended([*unshare, *self._shell(INSIDE), *argv])
+        return self._ended([*CONFINED, *self._shell(INSIDE), *argv])
 
     def cw(self, *words: str) -> Ended:
         """Run `cw localsys` in there."""
@@ -113,7 +115,8 @@ def made() -> Path:
             draft = target.with_suffix(".draft")
             shutil.rmtree(draft, ignore_errors=True)
             options = ["--mode=root", "--variant=apt", f"--include={INCLUDED}", "--dpkgopt=force-unsafe-io"]
-            subprocess.run(["mmdebstrap", "--quiet", *options, name, draft, _mirror(name)], check=True)
+            words = ["mmdebstrap", "--quiet", *options, name, str(draft), _mirror(name)]
+            subprocess.run([*CONFINED, *words], check=True)
             draft.rename(target)
     return target
 
@@ -170,3 +173,7 @@ def control_groups(name: str) -> Iterator[list[Path]]:
         for group in groups:
             for directory, _, _ in os.walk(group, topdown=False):
                 os.rmdir(directory)
+
+
+if __name__ == "__main__":
+    made()
