@@ -1,5 +1,7 @@
 """Standard streams that are closed or full: every command does its work, and ends in good order."""
 
+import contextlib
+import io
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from roles import init
 
 FULL = "cw: cannot write: No space left on device\n"
 
@@ -65,7 +69,9 @@ def test_a_command_does_its_work_whatever_its_streams_are(
         return end
 
     made = tmp_path / "made"
-    assert run("init site").status == 0
+    if "site/" in words:
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert init.main([str(tmp_path / "site")]) == 0
     assert ended(">&-") == (status, "", "")
     assert ended(">&- 2>&- <&-") == (status, "", "")
     assert ended(">/dev/full") == (74, "", FULL)
