@@ -30,7 +30,11 @@ CLIENT = "roles.client"
 VERBS = {
     "mesh": "send a command to the nodes: its words as they are, or one word to be split",
     "ping": "which nodes answer",
-    "show": "what nodes know: version, facts, fact NAME…, acls",
+    "show": "what nodes know: version, facts, acls, a package, service, file, user, group",
+    "package": "install, remove and update packages",
+    "service": "start, stop, restart, reload, enable and disable services",
+    "file": "checksum and contents of a file",
+    "exec": "run a program: exec -- ARGV…, or exec --shell LINE",
 }
 """The first words of commands to nodes; `main` of the client gets these words too."""
 

@@ -17,6 +17,9 @@ RULES_LIMIT = 10_000
 """Rules of one list."""
 
 _ACCOUNT = r"[^\s%:*#\x00-\x1f\x7f-\x9f-][^:*\x00-\x1f\x7f-\x9f]{0,254}"
+ACCOUNT = re.compile(_ACCOUNT)
+"""A user, or a group, whole."""
+
 WHOM = re.compile(f"%?{_ACCOUNT}")
 """A user, or a group behind `%`, whole."""
 

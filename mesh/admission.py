@@ -177,7 +177,7 @@ def judge_image(case: Case) -> Refuse | Admit:
             effect = effect_of(verify(image))
     except (UnrecognisedCommand, VerifyError) as error:
         return Refuse(REFUSED, str(error))
-    name = " ".join(command.verb.words)
+    name = command.verb.name
     if case.command.image != image:
         return Refuse(REFUSED, f"image refused: not the one that {own.module} has for {name}")
     if effect > own.effect:

@@ -12,7 +12,9 @@ from vm.effects import effect_of
 from vm.opcodes import Effect
 from vm.verifier import Program, verify
 
-VERSIONS = {"mesh": 1}
+VERSIONS = dict.fromkeys(
+    ("mesh", "mesh.account", "mesh.exec", "mesh.file", "mesh.package", "mesh.service"), 1
+)
 """Of each module. It rises with every change of the module: nodes that have the same version of it insist
 on the same bytes."""
 
@@ -31,6 +33,6 @@ class VerbImage(NamedTuple):
 def image_of(verb: Verb) -> VerbImage:
     """The image of a verb: `main` only calls its function, which finds the arguments on the data stack."""
     source = f"#include {verb.module}\nfn main\n  call {verb.function}\n  ret\n"
-    image = assemble(source, " ".join(verb.words), modules.find)
+    image = assemble(source, verb.name, modules.find)
     program = verify(image)
     return VerbImage(image, program, effect_of(program), f"{verb.module}/{VERSIONS[verb.module]}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from auth.keys import KeyFile, broker_key
 from conf.client import ClientConf, insist_on_file, load
 from errors import CwError
-from mesh.command import GRAMMAR, canonical, split_shell, verbs_for
+from mesh.command import GRAMMAR, Verb, canonical, split_shell, verbs_for
 from mesh.command import parse as parse_command
 from mesh.hearing import Hearing
 from mesh.messages import VERSION, Auth, Bye, Cancel, KeyAuth, MessageError, NoAuth, Pong, Request, encode
@@ -31,6 +31,9 @@ GRACE = 2.0
 
 AFTER_CANCEL = 3.0
 """Seconds that the nodes have to end, and the broker to say so, after Ctrl-C."""
+
+DETAILED = 5
+"""Commands whose help has a line each; of more it is only told how they are written."""
 
 FAREWELL = 0.5
 """Seconds in which a BYE must go out."""
@@ -133,12 +136,26 @@ def _without_mesh(words: tuple[str, ...]) -> tuple[str, ...]:
 def _described(words: tuple[str, ...]) -> list[str]:
     """Lines about the commands that the words begin, with what the program of each can do to a node."""
     if not words:
-        return [" | ".join(verb.usage for verb in GRAMMAR)]
+        return _in_brief(GRAMMAR)
+    verbs = verbs_for(words)
+    if len(verbs) > DETAILED:
+        return _in_brief(verbs)
     from mesh.images import image_of
 
-    verbs = verbs_for(words)
     lines = [f"{verb.usage:26} {verb.sentence} (effect: {image_of(verb).effect.word})" for verb in verbs]
-    return lines + [argument.expected for argument in verbs[0].arguments if len(verbs) == 1]
+    return lines + [argument.expected for argument in verbs[0].forms if len(verbs) == 1]
+
+
+def _in_brief(verbs: Sequence[Verb]) -> list[str]:
+    """How they are written, a first word only once."""
+    from textwrap import wrap
+
+    families: dict[str, list[str]] = {}
+    for verb in verbs:
+        first, _, rest = verb.usage.partition(" ")
+        families.setdefault(first, []).append(rest)
+    text = ", ".join(f"{first} {' | '.join(rests)}".rstrip() for first, rests in families.items())
+    return wrap(text, 96, break_on_hyphens=False)
 
 
 def intention(checked: Checked) -> str:

@@ -20,6 +20,11 @@ class Source(NamedTuple):
 SHIPPED = frozenset(
     {
         "mesh",
+        "mesh.account",
+        "mesh.exec",
+        "mesh.file",
+        "mesh.package",
+        "mesh.service",
         "stdlib",
         "res.authdb",
         "res.dir",

@@ -33,12 +33,44 @@ from mesh.command import (
         ("show acls for for", "mesh.show.acls.for", ("for",)),
         ('show acls for "DOM\\\\joe"', "mesh.show.acls.for", ("DOM\\joe",)),
         ('show acls for "%domain users"', "mesh.show.acls.for", (":domain users",)),
+        ("show package libc6:amd64", "mesh.show.package", ("libc6:amd64",)),
+        ("show package app-misc/screen", "mesh.show.package", ("app-misc/screen",)),
+        ("show service getty@tty1", "mesh.show.service", ("getty@tty1",)),
+        ("show file /etc/motd", "mesh.show.file", ("/etc/motd",)),
+        ("show user www-data", "mesh.show.user", ("www-data",)),
+        ('show user "joe smith"', "mesh.show.user", ("joe smith",)),
+        ("show group adm", "mesh.show.group", ("adm",)),
+        ("package g++ install", "mesh.package.install", ("g++",)),
+        (
+            "package nginx install 1:1.22.1-9+deb12u1~x",
+            "mesh.package.install",
+            ("nginx", "1:1.22.1-9+deb12u1~x"),
+        ),
+        ("package nginx remove", "mesh.package.remove", ("nginx",)),
+        ("package nginx version", "mesh.package.version", ("nginx",)),
+        ("package nginx latest", "mesh.package.latest", ("nginx",)),
+        ("package recache", "mesh.package.recache", ()),
+        ("package recache remove", "mesh.package.remove", ("recache",)),
+        ("package install install install", "mesh.package.install", ("install", "install")),
+        ("service nginx start", "mesh.service.start", ("nginx",)),
+        ("service nginx stop", "mesh.service.stop", ("nginx",)),
+        ("service nginx restart", "mesh.service.restart", ("nginx",)),
+        ("service nginx reload", "mesh.service.reload", ("nginx",)),
+        ("service nginx status", "mesh.service.status", ("nginx",)),
+        ("service nginx enable", "mesh.service.enable", ("nginx",)),
+        ("service nginx disable", "mesh.service.disable", ("nginx",)),
+        ('file "/srv/a b/..c/$(x);\\\\" sha1', "mesh.file.sha1", ("/srv/a b/..c/$(x);\\",)),
+        ("file /sysctl get", "mesh.file.get", ("/sysctl",)),
+        ("exec -- ls -l -- --shell", "mesh.exec", ("ls", "-l", "--", "--shell")),
+        ('exec -- "" "a  b" "*"', "mesh.exec", ("", "a  b", "*")),
+        ('exec --shell "ls | wc -l; true"', "mesh.exec.shell", ("ls | wc -l; true",)),
+        ("exec --shell -x", "mesh.exec.shell", ("-x",)),
     ],
 )
 def test_every_row(words: str, function: str, arguments: tuple[str, ...]) -> None:
     command = parse(split(words))
     assert command.verb.function == function
-    assert command.verb.module == "mesh"
+    assert command.verb.function.startswith("mesh.")
     assert command.arguments == arguments
     assert canonical(command.words) == words
 
@@ -51,11 +83,58 @@ def test_rows_are_what_their_usage_says() -> None:
         "show fact NAME…",
         "show acls",
         "show acls for USER|%GROUP",
+        "show package NAME",
+        "show service NAME",
+        "show file PATH",
+        "show user NAME",
+        "show group NAME",
+        "package recache",
+        "package NAME install [VERSION]",
+        "package NAME remove",
+        "package NAME version",
+        "package NAME latest",
+        "service NAME start",
+        "service NAME stop",
+        "service NAME restart",
+        "service NAME reload",
+        "service NAME status",
+        "service NAME enable",
+        "service NAME disable",
+        "file PATH sha1",
+        "file PATH get",
+        "exec -- ARGV…",
+        "exec --shell LINE",
     ]
-    assert len({verb.words for verb in GRAMMAR}) == len({verb.function for verb in GRAMMAR}) == len(GRAMMAR)
+    assert len({verb.name for verb in GRAMMAR}) == len({verb.function for verb in GRAMMAR}) == len(GRAMMAR)
 
 
-SHOW = "show version, show facts, show fact NAME…, show acls, show acls for USER|%GROUP"
+@pytest.mark.parametrize("verb", ["show service", "service NAME restart"])
+def test_a_service_loses_its_suffix_before_anybody_looks(verb: str) -> None:
+    with_suffix, without = (
+        parse(verb.replace("NAME", name).split() + [name] * ("NAME" not in verb))
+        for name in ("x.y.service", "x.y")
+    )
+    assert with_suffix == without
+    assert parse(with_suffix.words) == without
+
+
+FIRST = "one of: ping, show, package, service, file, exec"
+SHOW = (
+    "show version, show facts, show fact NAME…, show acls, show acls for USER|%GROUP, "
+    "show package NAME, show service NAME, show file PATH, show user NAME, show group NAME"
+)
+PACKAGE = (
+    "package recache, package NAME install [VERSION], package NAME remove, "
+    "package NAME version, package NAME latest"
+)
+A_PACKAGE = "where NAME is at most 250 letters, digits and _ . + : / -, no sign first"
+A_SERVICE = "where NAME is at most 250 letters, digits and _ . + : @ \\ -, no sign first"
+A_VERSION = (
+    "package NAME install [VERSION], "
+    "where VERSION is at most 200 letters, digits and . + ~ : ^ _ -, no sign first"
+)
+A_PATH = "where PATH is absolute, without .. . and //, and not under /proc or /sys"
+AN_ACCOUNT = "where NAME is one of the account names, without : * and control characters"
 A_FACT = "show fact NAME…, where NAME is letters, digits, _ . : -"
 WHOM = "show acls for USER|%GROUP, where USER and GROUP are account names, without : * and control characters"
 
@@ -63,12 +142,12 @@ WHOM = "show acls for USER|%GROUP, where USER and GROUP are account names, witho
 @pytest.mark.parametrize(
     ("words", "shown", "expected"),
     [
-        ([], "no words", "one of: ping, show"),
-        ([""], '""', "one of: ping, show"),
-        (["frobnicate", "x"], "frobnicate x", "one of: ping, show"),
-        (["PING"], "PING", "one of: ping, show"),
-        (["ping "], '"ping "', "one of: ping, show"),
-        (["show version"], '"show version"', "one of: ping, show"),
+        ([], "no words", FIRST),
+        ([""], '""', FIRST),
+        (["frobnicate", "x"], "frobnicate x", FIRST),
+        (["PING"], "PING", FIRST),
+        (["ping "], '"ping "', FIRST),
+        (["show version"], '"show version"', FIRST),
         (["ping", "web01"], "ping web01", "ping"),
         (["ping", ""], 'ping ""', "ping"),
         (["show"], "show", SHOW),
@@ -92,6 +171,55 @@ WHOM = "show acls for USER|%GROUP, where USER and GROUP are account names, witho
         (["show", "acls", "for", "%-x"], "show acls for %-x", WHOM),
         (["show", "acls", "for", "x\n"], r'show acls for "x\n"', WHOM),
         (["show", "acls", "for", "*"], 'show acls for "*"', WHOM),
+        (["package"], "package", PACKAGE),
+        (["package", "nginx"], "package nginx", PACKAGE),
+        (["package", "recache", "x"], "package recache x", "package recache"),
+        (["package", "nginx", "Install"], "package nginx Install", PACKAGE),
+        (["package", "x", "remove", "y"], "package x remove y", "package NAME remove"),
+        (["package", "-x", "remove"], "package -x remove", f"package NAME remove, {A_PACKAGE}"),
+        (["package", "", "remove"], 'package "" remove', f"package NAME remove, {A_PACKAGE}"),
+        (["show", "package", "a b"], 'show package "a b"', f"show package NAME, {A_PACKAGE}"),
+        (["show", "package", "a;id"], "show package a;id", f"show package NAME, {A_PACKAGE}"),
+        (["show", "package", "a\n"], r'show package "a\n"', f"show package NAME, {A_PACKAGE}"),
+        (["package", "x", "install", "-y"], "package x install -y", A_VERSION),
+        (["package", "x", "install", ""], 'package x install ""', A_VERSION),
+        (["package", "x", "install", "1", "2"], "package x install 1 2", "package NAME install [VERSION]"),
+        (["show", "service", "-x"], "show service -x", f"show service NAME, {A_SERVICE}"),
+        (["show", "service", ".service"], "show service .service", f"show service NAME, {A_SERVICE}"),
+        (
+            ["service", "a.service.service", "stop"],
+            "service a.service.service stop",
+            f"service NAME stop, {A_SERVICE}",
+        ),
+        (["service", "a/b", "stop"], "service a/b stop", f"service NAME stop, {A_SERVICE}"),
+        (["show", "user", "-x"], "show user -x", f"show user NAME, {AN_ACCOUNT}"),
+        (["show", "user", "%x"], "show user %x", f"show user NAME, {AN_ACCOUNT}"),
+        (["show", "group", "a:b"], "show group a:b", f"show group NAME, {AN_ACCOUNT}"),
+        *(
+            (["show", "file", path], f"show file {shown}", f"show file PATH, {A_PATH}")
+            for path, shown in (
+                ("etc/motd", "etc/motd"),
+                ("", '""'),
+                ("/", "/"),
+                ("//etc/motd", "//etc/motd"),
+                ("/etc/", "/etc/"),
+                ("/etc/../x", "/etc/../x"),
+                ("/etc/..", "/etc/.."),
+                ("/./x", "/./x"),
+                ("/etc/.", "/etc/."),
+                ("/etc//motd", "/etc//motd"),
+                ("/proc/1/environ", "/proc/1/environ"),
+                ("/sys/x", "/sys/x"),
+                ("/proc", "/proc"),
+                ("-x", "-x"),
+            )
+        ),
+        (["file", "/etc/motd"], "file /etc/motd", "file PATH sha1, file PATH get"),
+        (["exec"], "exec", "exec -- ARGV…, exec --shell LINE"),
+        (["exec", "ls"], "exec ls", "exec -- ARGV…, exec --shell LINE"),
+        (["exec", "--"], "exec --", "exec -- ARGV…"),
+        (["exec", "--shell"], "exec --shell", "exec --shell LINE"),
+        (["exec", "--shell", "ls", "x"], "exec --shell ls x", "exec --shell LINE"),
         (["ping\0"], r'"ping\x00"', "words without NUL"),
         (["show", "fact", "a\udc80"], r"show fact a\udc80", "words in UTF-8"),
     ],
@@ -143,6 +271,8 @@ def test_any_words_are_a_command_as_they_are_or_one_line(opened: Sequence[str], 
     if command is None:
         assert refusal.startswith("unrecognised command: ")
     else:
-        assert command.words == words
+        assert len(command.words) == len(words)
+        assert parse(command.words) == command
         assert words[: len(command.verb.words)] == command.verb.words
-        assert len(command.arguments) == len(words) - len(command.verb.words)
+        own = len(command.verb.form) - len(command.verb.forms)
+        assert len(command.arguments) == len(words) - own

@@ -72,27 +72,43 @@ def test_a_node_without_facts_answers_nothing() -> None:
 
 
 EFFECTS = {
-    ("ping",): Effect.PURE,
-    ("show", "version"): Effect.PURE,
-    ("show", "facts"): Effect.READS,
-    ("show", "fact"): Effect.READS,
-    ("show", "acls"): Effect.PURE,
-    ("show", "acls", "for"): Effect.PURE,
+    **dict.fromkeys(("ping", "show version", "show acls", "show acls for"), Effect.PURE),
+    **dict.fromkeys(("show facts", "show fact", "file sha1", "file get"), Effect.READS),
+    **{f"show {kind}": Effect.READS for kind in ("package", "service", "file", "user", "group")},
+    **{f"package {verb}": Effect.EXECUTES for verb in ("recache", "install", "remove", "version", "latest")},
+    **{f"service {verb}": Effect.EXECUTES for verb in ("start", "stop", "restart", "reload", "status")},
+    **{f"service {verb}": Effect.EXECUTES for verb in ("enable", "disable")},
+    **{f"exec {how}": Effect.EXECUTES for how in ("--", "--shell")},
 }
 
 
 def test_effects() -> None:
-    assert {verb.words: image_of(verb).effect for verb in GRAMMAR} == EFFECTS
+    assert {verb.name: image_of(verb).effect for verb in GRAMMAR} == EFFECTS
 
 
 @pytest.mark.parametrize("verb", GRAMMAR, ids=lambda verb: verb.function)
 def test_the_image_is_verified_and_made_once(verb: Verb) -> None:
     made = image_of(verb)
-    assert made.module == "mesh/1"
+    assert made.module == f"{verb.module}/{VERSIONS[verb.module]}"
     assert verify(made.image).instructions == made.program.instructions
     assert image_of(verb) is made
 
 
-def test_the_version_of_a_module_rises_with_its_text() -> None:
-    digest = hashlib.sha256((modules.source("mesh") or "").encode()).hexdigest()
-    assert (VERSIONS["mesh"], digest[:16]) == (1, "88d17c7b3d750af8"), "give it a new version"
+DIGESTS = {
+    "mesh": (1, "88d17c7b3d750af8"),
+    "mesh.account": (1, "9871fc181045b3b6"),
+    "mesh.exec": (1, "c13663381e2065eb"),
+    "mesh.file": (1, "13f2c7aa81cf9d16"),
+    "mesh.package": (1, "c7eb17996967b59c"),
+    "mesh.service": (1, "bf2bd48ad45e64fe"),
+}
+
+
+@pytest.mark.parametrize("module", VERSIONS)
+def test_the_version_of_a_module_rises_with_its_text(module: str) -> None:
+    digest = hashlib.sha256((modules.source(module) or "").encode()).hexdigest()
+    assert (VERSIONS[module], digest[:16]) == DIGESTS[module], "give it a new version"
+
+
+def test_every_module_of_a_verb_has_a_version() -> None:
+    assert {verb.module for verb in GRAMMAR} == set(VERSIONS) == set(DIGESTS)

@@ -29,7 +29,7 @@ OURS = {
     *("auth", "auth.keys", "auth.signing"),
     *("conf", "conf.addresses", "conf.client", "conf.document", "conf.guarded", "conf.kinds", "conf.version"),
     *("mesh", "mesh.acl", "mesh.command", "mesh.facts", "mesh.hearing", "mesh.messages", "mesh.printing"),
-    *("mesh.session", "mesh.vocabulary", "mesh.words"),
+    *("mesh.grammar", "mesh.session", "mesh.vocabulary", "mesh.words"),
     *("net", "net.channel"),
     *("roles", "roles.client", "roles.credentials", "roles.interrupts", "roles.lean", "roles.options"),
     *("wire", "wire.codec", "wire.errors", "wire.handshake", "wire.noise", "wire.primitives"),

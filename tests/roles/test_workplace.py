@@ -78,7 +78,7 @@ async def test_localsys_is_the_same_cw_whatever_is_there_now(cw_file: Path, tmp_
         first = await here.run(program('localsys "no-such-verb" %a acc %b retv %b'))
         newer.rename(installed)
         second = await here.run(program('localsys "no-such-verb" %a acc %b retv %b'))
-    assert first.error_output.startswith(b"cw: unknown action 'no-such-verb'")
+    assert first.error_output.startswith(b"unknown action 'no-such-verb'")
     assert first.fault == ""
     assert second == first
 

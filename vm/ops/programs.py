@@ -119,16 +119,23 @@ def _first_line(machine: Machine, words: tuple[bytes, ...], of_cw: bool = False)
 
 
 def _run(machine: Machine, words: tuple[bytes, ...], output: Sink, of_cw: bool = False) -> bool:
-    """Set acc to the exit status of a program; whether it ran. Its error output goes to ours."""
+    """Set acc to the exit status of a program; whether it ran. Its error output goes to ours.
+
+    Of cw itself without what it puts in front of its one line: here nobody takes that for another's.
+    """
     started = machine.family(Started)
     if started.count >= machine.limits.children:
         raise Limit("children", machine.limits.children)
     started.count += 1
     user, group = (None, None) if of_cw else machine.run_as
     order = Order(words, machine.environment, user, group, machine.umask, of_cw)
+    said_by = b"cw: " if of_cw else b""
     try:
         machine.acc = machine.host.programs.run(
-            order, output, lambda piece: machine.write(machine.errors, piece), machine.poll
+            order,
+            output,
+            lambda piece: machine.write(machine.errors, piece.removeprefix(said_by)),
+            machine.poll,
         )
     except OSError as error:
         machine.failed(error)

@@ -1,0 +1,155 @@
+"""The grammar of commands that go to nodes: one row a verb, and the forms of what may stand in it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mesh import acl, facts
+
+WORDS_LIMIT = 1_024
+"""Words of one command (mesh/messages.py has the same bound on the wire)."""
+
+
+class Argument(NamedTuple):
+    """What may stand among a verb's words: `name` in the usage, `form` of a word and its name for people.
+
+    `meant` is the word that a user means by another, which is then the word of the command; `passed` is how
+    the verb's program is given that. Only the last may repeat or be left out.
+    """
+
+    name: str
+    form: re.Pattern[str]
+    expected: str
+    repeats: bool = False
+    optional: bool = False
+    meant: Callable[[str], str] = str
+    passed: Callable[[str], str] = str
+
+    @property
+    def usage(self) -> str:
+        """How it is written: `[VERSION]`."""
+        written = self.name + "…" * self.repeats
+        return f"[{written}]" if self.optional else written
+
+
+class Verb(NamedTuple):
+    """One row of the grammar: `words` open a command, `arguments` follow, `function` of `module` runs it.
+
+    A string among the arguments is a word of the verb's own: `package NAME install`.
+    """
+
+    words: tuple[str, ...]
+    arguments: tuple[Argument | str, ...]
+    module: str
+    function: str
+    sentence: str
+
+    @property
+    def form(self) -> tuple[Argument | str, ...]:
+        """All of it, in order."""
+        return self.words + self.arguments
+
+    @property
+    def name(self) -> str:
+        """Its own words: `package install`."""
+        return " ".join(part for part in self.form if isinstance(part, str))
+
+    @property
+    def usage(self) -> str:
+        """How it is written: `show fact NAME…`."""
+        return " ".join(part if isinstance(part, str) else part.usage for part in self.form)
+
+    @property
+    def forms(self) -> tuple[Argument, ...]:
+        """Its arguments without its own words."""
+        return tuple(part for part in self.arguments if isinstance(part, Argument))
+
+    def opens(self, words: tuple[str, ...]) -> bool:
+        """Whether its own words stand where they have to."""
+        return len(words) >= len(self.words) and all(
+            not isinstance(part, str) or words[place : place + 1] == (part,)
+            for place, part in enumerate(self.form)
+        )
+
+    def fits(self, count: int) -> bool:
+        """Whether a command of so many words can be one of it."""
+        last = self.form[-1]
+        most, least = len(self.form), len(self.form)
+        if isinstance(last, Argument):
+            most += WORDS_LIMIT * last.repeats
+            least -= last.optional
+        return least <= count <= most
+
+
+def _group_by_colon(whom: str) -> str:
+    """`%GROUP` as `:GROUP`: how Pendulum's show.acl tells a group from a user (no account has a colon)."""
+    return ":" + whom[1:] if whom.startswith("%") else whom
+
+
+def _without_suffix(service: str) -> str:
+    return service.removesuffix(".service")
+
+
+_NAMED = "NAME is at most 250 letters, digits and"
+_FACTS = Argument("NAME", facts.NAME, f"NAME is {facts.NAME_EXPECTED}", repeats=True)
+_WHOM = Argument(
+    "USER|%GROUP", acl.WHOM, f"USER and GROUP are {acl.ACCOUNT_EXPECTED}", passed=_group_by_colon
+)
+_ACCOUNT = Argument("NAME", acl.ACCOUNT, f"NAME is one of the {acl.ACCOUNT_EXPECTED}")
+_PACKAGE = Argument(
+    "NAME", re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:/-]{0,249}"), f"{_NAMED} _ . + : / -, no sign first"
+)
+_VERSION = Argument(
+    "VERSION",
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:^_-]{0,199}"),
+    "VERSION is at most 200 letters, digits and . + ~ : ^ _ -, no sign first",
+    optional=True,
+)
+_SERVICE = Argument(
+    "NAME",
+    re.compile(r"(?!.*\.service\Z)[A-Za-z0-9_][A-Za-z0-9_.+:@\\-]{0,249}"),
+    f"{_NAMED} _ . + : @ \\ -, no sign first",
+    meant=_without_suffix,
+)
+_PATH = Argument(
+    "PATH",
+    re.compile(r"(?!/(?:proc|sys)(?:/|\Z))(?:/(?!\.{1,2}(?:/|\Z))[^/]+)+"),
+    "PATH is absolute, without .. . and //, and not under /proc or /sys",
+)
+_ARGV = Argument("ARGV", re.compile(r".*", re.DOTALL), "ARGV is a program and its arguments", repeats=True)
+_LINE = Argument("LINE", re.compile(r".*", re.DOTALL), "LINE is one word, a line for /bin/sh")
+
+
+# fmt: off
+GRAMMAR: tuple[Verb, ...] = (
+    Verb(("ping",), (), "mesh", "mesh.ping", "answers pong"),
+    Verb(("show", "version"), (), "mesh", "mesh.show.version", "prints the version of cw"),
+    Verb(("show", "facts"), (), "mesh", "mesh.show.facts", "prints every fact as name=value, sorted"),
+    Verb(("show", "fact"), (_FACTS,), "mesh", "mesh.show.fact", "prints the facts named"),
+    Verb(("show", "acls"), (), "mesh", "mesh.show.acls", "prints the access rules in force"),
+    Verb(("show", "acls", "for"), (_WHOM,), "mesh", "mesh.show.acls.for", "prints those for one user or group"),
+    Verb(("show", "package"), (_PACKAGE,), "mesh.package", "mesh.show.package", "prints its versions"),
+    Verb(("show", "service"), (_SERVICE,), "mesh.service", "mesh.show.service", "prints whether it runs, and starts at boot"),
+    Verb(("show", "file"), (_PATH,), "mesh.file", "mesh.show.file", "prints owner, mode, size and time"),
+    Verb(("show", "user"), (_ACCOUNT,), "mesh.account", "mesh.show.user", "prints the account, without its password"),
+    Verb(("show", "group"), (_ACCOUNT,), "mesh.account", "mesh.show.group", "prints its number and its members"),
+    Verb(("package", "recache"), (), "mesh.package", "mesh.package.recache", "reads anew what the repositories have"),
+    Verb(("package",), (_PACKAGE, "install", _VERSION), "mesh.package", "mesh.package.install", "installs the latest, or that version"),
+    Verb(("package",), (_PACKAGE, "remove"), "mesh.package", "mesh.package.remove", "removes it, if it is there"),
+    Verb(("package",), (_PACKAGE, "version"), "mesh.package", "mesh.package.version", "prints which version is installed"),
+    Verb(("package",), (_PACKAGE, "latest"), "mesh.package", "mesh.package.latest", "prints which version would be"),
+    Verb(("service",), (_SERVICE, "start"), "mesh.service", "mesh.service.start", "starts it"),
+    Verb(("service",), (_SERVICE, "stop"), "mesh.service", "mesh.service.stop", "stops it"),
+    Verb(("service",), (_SERVICE, "restart"), "mesh.service", "mesh.service.restart", "stops and starts it"),
+    Verb(("service",), (_SERVICE, "reload"), "mesh.service", "mesh.service.reload", "has it read its files again"),
+    Verb(("service",), (_SERVICE, "status"), "mesh.service", "mesh.service.status", "prints running, or stopped with status 1"),
+    Verb(("service",), (_SERVICE, "enable"), "mesh.service", "mesh.service.enable", "starts it at boot from now on"),
+    Verb(("service",), (_SERVICE, "disable"), "mesh.service", "mesh.service.disable", "starts it at boot no more"),
+    Verb(("file",), (_PATH, "sha1"), "mesh.file", "mesh.file.sha1", "prints the SHA-1 of its contents"),
+    Verb(("file",), (_PATH, "get"), "mesh.file", "mesh.file.get", "prints its contents"),
+    Verb(("exec", "--"), (_ARGV,), "mesh.exec", "mesh.exec", "runs a program, without a shell"),
+    Verb(("exec", "--shell"), (_LINE,), "mesh.exec", "mesh.exec.shell", "has a shell run a line"),
+)
+# fmt: on
