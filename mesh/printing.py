@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from errors import CwError
@@ -57,19 +57,34 @@ def harmless(output: bytes) -> str:
 
 def line(answer: Answer) -> str:
     """The LINE form, with its final newline: one line, or for longer output one and one more a line of it."""
-    if answer.status is None:
-        return f"{answer.fqdn} - {answer.outcome}\n"
-    head = f"{answer.fqdn} {answer.status}"
-    lines = _lines(answer)
-    if len(lines) > 1:
-        return "".join([f"{head}\n", *(f"    {one}\n" for one in lines)])
-    return f"{head} {lines[0]}\n" if lines and lines[0] else f"{head}\n"
+    return block(head(answer.fqdn, answer), answer)
 
 
-def _lines(answer: Answer) -> list[str]:
+def head(who: str, answer: Answer) -> str:
+    """What stands in front: who answers, and the status, or why there is none."""
+    return f"{who} - {answer.outcome}" if answer.status is None else f"{who} {answer.status}"
+
+
+def block(head: str, answer: Answer) -> str:
+    """The output behind a head, or under it."""
+    said = lines(answer)
+    if len(said) > 1:
+        return "".join([f"{head}\n", *(f"    {one}\n" for one in said)])
+    return f"{head} {said[0]}\n" if said and said[0] else f"{head}\n"
+
+
+def lines(answer: Answer) -> list[str]:
+    """The output, line by line and harmless, one final newline dropped; one line more says if it was cut."""
     output = answer.output.removesuffix(b"\n")
-    lines = [harmless(one) for one in output.split(b"\n")] if output else []
-    return [*lines, f"[cut at {len(answer.output)} bytes]"] if answer.truncated else lines
+    said = [harmless(one) for one in output.split(b"\n")] if output else []
+    return [*said, f"[cut at {len(answer.output)} bytes]"] if answer.truncated else said
+
+
+def timing(answer: Answer, seconds: float) -> str:
+    """When the node answered after the request was sent, and how long it ran the command: one line."""
+    said = "answered" if answer.status is not None else answer.outcome
+    ran = "" if answer.duration is None else f", of which it ran {answer.duration:.3f} s"
+    return f"cw: {answer.fqdn} {said} after {seconds:.3f} s{ran}\n"
 
 
 def error_lines(answer: Answer) -> str:
@@ -80,50 +95,42 @@ def error_lines(answer: Answer) -> str:
     return "".join(f"{answer.fqdn}: {harmless(one)}\n" for one in output.split(b"\n"))
 
 
-def json_object(answer: Answer) -> str:
-    """One JSON object in ASCII on one line, without a newline; valid whatever bytes the node printed."""
-    import json
+class Stream(NamedTuple):
+    """A form that prints as answers arrive: `opening`, `one` of each, `between` in between, `closing`.
 
-    members: dict[str, object] = {
-        "uuid": answer.uuid,
-        "fqdn": answer.fqdn,
-        "outcome": answer.outcome,
-        "status": answer.status,
-        "output": answer.output.decode("utf-8", "replace"),
-        "error_output": answer.error_output.decode("utf-8", "replace"),
-        "truncated": answer.truncated,
-        "duration": answer.duration,
-    }
-    if not _is_utf8(answer.output):
-        import base64
+    `nothing` is the whole text where nobody answered.
+    """
 
-        members["output_base64"] = base64.b64encode(answer.output).decode("ascii")
-    # DEL is the one byte that acts on a terminal and that JSON in ASCII leaves as it is.
-    return json.dumps(members).replace("\x7f", "\\u007f")
-
-
-def _is_utf8(output: bytes) -> bool:
-    try:
-        output.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-class Format(NamedTuple):
-    """How answers become one text: `opening`, `one` of each with `between` in between, `closing`."""
-
-    opening: str
     one: Callable[[Answer], str]
-    between: str
-    closing: str
+    opening: str = ""
+    between: str = ""
+    closing: str = ""
+    nothing: str = ""
 
 
-FORMATS = {
-    "line": Format("", line, "", ""),
-    "json": Format("[", json_object, ",\n", "]\n"),
-    "jsonl": Format("", lambda answer: f"{json_object(answer)}\n", "", ""),
-}
+LINE = Stream(line)
+
+
+class Printer:
+    """Writes answers in a form as they arrive."""
+
+    def __init__(self, stream: Stream, write: Callable[[str], None]) -> None:
+        self._stream = stream
+        self._write = write
+        self._begun = False
+
+    def print(self, answers: Sequence[Answer]) -> None:
+        """Print these, at once."""
+        texts = []
+        for answer in answers:
+            texts.append(self._stream.between if self._begun else self._stream.opening)
+            texts.append(self._stream.one(answer))
+            self._begun = True
+        self._write("".join(texts))
+
+    def close(self) -> None:
+        """Print what stands behind the last answer."""
+        self._write(self._stream.closing if self._begun else self._stream.nothing)
 
 
 # The end: what is counted, and what the counts mean to a script.

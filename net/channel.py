@@ -167,7 +167,7 @@ def _greeted(sock: socket.socket, address: str, broker_key: bytes, deadline: flo
 def _readable(
     sock: socket.socket, deadline: float, wake: int | None = None, pause: float | None = None
 ) -> bool:
-    """Whether bytes have come, rather than a wake-up or a pause; raises Late when none has by the deadline."""
+    """Whether bytes have come, rather than a wake-up or a pause; raises Late if none has by the deadline."""
     until = deadline if pause is None else min(pause, deadline)
     poll = select.poll()
     poll.register(sock, select.POLLIN)

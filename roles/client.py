@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from auth.keys import KeyFile, broker_key
 from conf.client import ClientConf, insist_on_file, load
 from errors import CwError
-from mesh.command import GRAMMAR, Verb, canonical, split_shell, verbs_for
+from mesh.command import canonical, split_shell
 from mesh.command import parse as parse_command
 from mesh.hearing import Hearing
 from mesh.messages import VERSION, Auth, Bye, Cancel, KeyAuth, MessageError, NoAuth, Pong, Request, encode
-from mesh.printing import FORMATS, Answer, error_lines, exit_status, harmless, summary
+from mesh.printing import LINE, Answer, Printer, error_lines, exit_status, harmless, summary, timing
 from net.channel import Channel, Late, dial
 from roles.credentials import chosen_key, method, password, user_name
 from roles.interrupts import INTERRUPTED, Interrupts
-from roles.options import Asked, UsageError, parse, usage
+from roles.options import Asked, UsageError, parse
 
 if TYPE_CHECKING:
+    from mesh.formats import Collector
     from roles.progress import Progress
 
 GRACE = 2.0
@@ -31,9 +32,6 @@ GRACE = 2.0
 
 AFTER_CANCEL = 3.0
 """Seconds that the nodes have to end, and the broker to say so, after Ctrl-C."""
-
-DETAILED = 5
-"""Commands whose help has a line each; of more it is only told how they are written."""
 
 FAREWELL = 0.5
 """Seconds in which a BYE must go out."""
@@ -65,7 +63,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"cw {OURS}")
         return 0
     if asked.wants == "help":
-        print(usage(_described(_without_mesh(asked.words))))
+        from roles.usage import described, usage
+
+        print(usage(described(_without_mesh(asked.words))))
         return 0
     checked = check(asked)
     if asked.verbose:
@@ -133,31 +133,6 @@ def _without_mesh(words: tuple[str, ...]) -> tuple[str, ...]:
     return split_shell(words[1]) if len(words) == 2 else words[1:]
 
 
-def _described(words: tuple[str, ...]) -> list[str]:
-    """Lines about the commands that the words begin, with what the program of each can do to a node."""
-    if not words:
-        return _in_brief(GRAMMAR)
-    verbs = verbs_for(words)
-    if len(verbs) > DETAILED:
-        return _in_brief(verbs)
-    from mesh.images import image_of
-
-    lines = [f"{verb.usage:26} {verb.sentence} (effect: {image_of(verb).effect.word})" for verb in verbs]
-    return lines + [argument.expected for argument in verbs[0].forms if len(verbs) == 1]
-
-
-def _in_brief(verbs: Sequence[Verb]) -> list[str]:
-    """How they are written, a first word only once."""
-    from textwrap import wrap
-
-    families: dict[str, list[str]] = {}
-    for verb in verbs:
-        first, _, rest = verb.usage.partition(" ")
-        families.setdefault(first, []).append(rest)
-    text = ", ".join(f"{first} {' | '.join(rests)}".rstrip() for first, rests in families.items())
-    return wrap(text, 96, break_on_hyphens=False)
-
-
 def intention(checked: Checked) -> str:
     """One line: what would be asked, of whom, by whom."""
     request = checked.request
@@ -181,41 +156,17 @@ def _encoded(request: Request) -> bytes:
 def _remark(text: str) -> None:
     """To standard error, if that takes it: the answers and the exit status do not depend on it."""
     with suppress(OSError):
-        print(text, end="", file=sys.stderr, flush=True)
+        _put(sys.stderr.fileno(), text)
 
 
-class Printer:
-    """Writes answers to standard output, in one of the formats; an OSError of that ends the conversation."""
-
-    def __init__(self, asked: Asked) -> None:
-        self._format = FORMATS[asked.form]
-        self._verbose = asked.verbose
-        self._begun = False
-
-    def print(self, answers: Sequence[Answer]) -> None:
-        """Print these, at once."""
-        texts = []
-        for answer in answers:
-            texts.append(self._format.between if self._begun else self._format.opening)
-            texts.append(self._format.one(answer))
-            self._begun = True
-        _write("".join(texts))
-        if self._verbose:
-            _remark("".join(error_lines(answer) for answer in answers))
-
-    def close(self) -> None:
-        """Print what stands behind the last answer."""
-        _write(self._format.closing if self._begun else self._format.opening + self._format.closing)
-
-
-def _write(text: str) -> None:
-    """To standard output, in UTF-8 whatever the locale: the same bytes for every script.
+def _put(descriptor: int, text: str) -> None:
+    """Write in UTF-8 whatever the locale: the same bytes for every script.
 
     Not through Python's buffers: what could not be written would be tried again, and complained of, at exit.
     """
-    rest = memoryview(text.encode())
+    rest = memoryview(text.encode("utf-8", "backslashreplace"))
     while rest:
-        rest = rest[os.write(sys.stdout.fileno(), rest) :]
+        rest = rest[os.write(descriptor, rest) :]
 
 
 class Conversation:
@@ -226,12 +177,15 @@ class Conversation:
         self._request = request
         self._asked = asked
         self._interrupts = interrupts
-        self._printer = Printer(asked)
+        self._on_terminal = sys.stdout.isatty()
+        self._printer = self._chosen_printer()
         self._progress: Progress | None = None
+        self._times: list[tuple[float, str]] = []
         self._hearing = Hearing()
         self._cancelled = False
         self._within = request.timeout / 1000
-        self._deadline = time.monotonic() + self._within
+        self._began = time.monotonic()
+        self._deadline = self._began + self._within
 
     def held(self) -> int:
         """The exit status. Raises what ended the request early, once everything that came is printed."""
@@ -288,15 +242,45 @@ class Conversation:
         if not self._cancelled:
             # The broker's own deadline counts from here: it may have waited for PAM until now.
             self._deadline = time.monotonic() + self._within + GRACE
-        if not self._asked.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        if not self._asked.quiet and sys.stderr.isatty():
             from roles.progress import Progress
+            from roles.terminal import able
 
-            self._progress = Progress(sys.stderr.fileno(), sessions)
+            self._progress = Progress(sys.stderr.fileno(), sessions) if able(sys.stderr) else None
 
     def _print(self, answers: Sequence[Answer]) -> None:
-        if answers:
+        elapsed = time.monotonic() - self._began
+        if self._asked.histogram:
+            self._times += [(elapsed, answer.fqdn) for answer in answers if answer.status is not None]
+        if self._asked.only:
+            answers = [answer for answer in answers if answer.outcome in self._asked.only]
+        if not answers:
+            return
+        self._printer.print(answers)
+        if self._asked.verbose:
+            self._tell("".join(timing(answer, elapsed) + error_lines(answer) for answer in answers))
+
+    def _chosen_printer(self) -> Printer | Collector:
+        """What prints in the form that was asked for; plain lines need nothing that is not here already."""
+        if self._asked.form == "line" and not self._asked.sort and not self._on_terminal:
+            return Printer(LINE, self._write)
+        from mesh.formats import printer
+        from roles.terminal import look
+
+        return printer(self._asked.form, look(sys.stdout, self._asked.sort), self._write)
+
+    def _write(self, text: str) -> None:
+        """To standard output; an OSError of that ends the conversation."""
+        if text:
+            if self._on_terminal:
+                self._hide_progress()
+            _put(sys.stdout.fileno(), text)
+
+    def _tell(self, text: str) -> None:
+        """To standard error."""
+        if text:
             self._hide_progress()
-            self._printer.print(answers)
+            _remark(text)
 
     def _hide_progress(self) -> None:
         if self._progress:
@@ -320,5 +304,10 @@ class Conversation:
         if self._cancelled or isinstance(failure, Late):
             self._print(self._hearing.give_up())
         self._printer.close()
+        if self._asked.histogram:
+            from mesh.formats.histogram import histogram
+            from roles.terminal import columns
+
+            self._tell(histogram(self._times, columns(sys.stderr.fileno())))
         if not self._asked.quiet:
-            _remark(f"{summary(self._hearing.tally)}\n")
+            self._tell(f"{summary(self._hearing.tally)}\n")

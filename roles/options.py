@@ -28,7 +28,10 @@ class Asked(NamedTuple):
     config: str | None = None
     set: tuple[str, ...] = ()
     form: str = "line"
+    sort: bool = False
+    only: tuple[str, ...] = ()
     optouts: bool = False
+    histogram: bool = False
     noop: bool = False
     verbose: bool = False
     quiet: bool = False
@@ -47,8 +50,25 @@ def _seconds(text: str) -> float:
 
 def _in_form(asked: Asked, form: str) -> Asked:
     if asked.form not in ("line", form):
-        raise UsageError("--json and --jsonl exclude each other")
+        first, second = sorted((asked.form, form))
+        raise UsageError(f"--{first} and --{second} exclude each other")
     return asked._replace(form=form)
+
+
+ONLY = {
+    "ok": ("ok",),
+    "failed": ("failed", "malformed"),
+    "lost": ("lost", "silent", "expired"),
+    "optout": ("optout",),
+}
+"""What --only takes, and the outcomes that each stands for."""
+
+
+def _only(asked: Asked, value: str) -> Asked:
+    outcomes = ONLY.get(value)
+    if outcomes is None:
+        raise ValueError(f"one of {', '.join(ONLY)}")
+    return asked._replace(only=(*asked.only, *outcomes), optouts=asked.optouts or "optout" in outcomes)
 
 
 class Option(NamedTuple):
@@ -58,6 +78,32 @@ class Option(NamedTuple):
     value: str
     take: Callable[[Asked, str], Asked]
     sentence: str
+
+
+class Form(NamedTuple):
+    """A form to print answers in, called as its last name is: it `waits` for all, or prints as they come."""
+
+    names: tuple[str, ...]
+    sentence: str
+    waits: bool = False
+
+
+FORMS = (
+    Form(("--json",), "one array"),
+    Form(("--jsonl",), "an object a line"),
+    Form(("-T", "--text"), "with UUIDs"),
+    Form(("-X", "--xml"), "a document"),
+    Form(("-Y", "--yaml"), "a sequence"),
+    Form(("--fold",), "equal answers together", waits=True),
+    Form(("--diff",), "from the most common answer", waits=True),
+    Form(("--table",), "key=value as columns", waits=True),
+    Form(("-P", "--pretty"), "failures last", waits=True),
+)
+
+
+def _of_form(form: Form) -> Option:
+    name = form.names[-1].removeprefix("--")
+    return Option(form.names, "", lambda asked, _: _in_form(asked, name), form.sentence)
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -98,18 +144,20 @@ OPTIONS: tuple[Option, ...] = (
         lambda asked, value: asked._replace(set=(*asked.set, value)),
         "override one key of the configuration",
     ),
-    Option(("--json",), "", lambda asked, _: _in_form(asked, "json"), "print one array of objects"),
-    Option(
-        ("--jsonl",),
-        "",
-        lambda asked, _: _in_form(asked, "jsonl"),
-        "print an object a line, as answers arrive",
-    ),
+    *map(_of_form, FORMS),
+    Option(("--sort",), "", lambda asked, _: asked._replace(sort=True), "by name"),
+    Option(("--only",), "OUTCOME", _only, f"print only {', '.join(ONLY)}; given again, more"),
     Option(
         ("--optouts",),
         "",
         lambda asked, _: asked._replace(optouts=True),
         "name the nodes that the filters leave out",
+    ),
+    Option(
+        ("--histogram",),
+        "",
+        lambda asked, _: asked._replace(histogram=True),
+        "draw how many nodes answered after how long",
     ),
     Option(
         ("-n", "--noop"), "", lambda asked, _: asked._replace(noop=True), "check everything, send nothing"
@@ -118,16 +166,13 @@ OPTIONS: tuple[Option, ...] = (
         ("-v", "--verbose"),
         "",
         lambda asked, _: asked._replace(verbose=True),
-        "tell how the user is known, and what nodes write to their error output",
+        "tell how the user is known, and of each node its time and error output",
     ),
-    Option(("-q", "--quiet"), "", lambda asked, _: asked._replace(quiet=True), "no summary"),
+    Option(("-q", "--quiet"), "", lambda asked, _: asked._replace(quiet=True), "no summary, and no progress"),
     Option(("-h", "--help"), "", lambda asked, _: asked._replace(wants="help"), "this text"),
     Option(("--version",), "", lambda asked, _: asked._replace(wants="version"), "the version of cw"),
 )
 """Every option of a command to nodes; the help is written from it."""
-
-OF_EXEC = ("--", "--shell")
-"""Words of the command exec: all behind the first are of another program, and one behind the second."""
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
 
@@ -139,11 +184,6 @@ def parse(argv: Sequence[str]) -> Asked:
     rest = deque(argv)
     while rest:
         word = rest.popleft()
-        if word in OF_EXEC and words in (["exec"], ["mesh", "exec"]):
-            words.append(word)
-            taken = len(rest) if word == "--" else min(len(rest), 1)
-            words += [rest.popleft() for _ in range(taken)]
-            continue
         if word == "--":
             words += rest
             break
@@ -180,27 +220,3 @@ def _spelled(word: str) -> tuple[str, str | None]:
         name, equals, attached = word.partition("=")
         return name, attached if equals else None
     return word[:2], word[2:] or None
-
-
-EXAMPLES = {
-    "cw show version -w 'sys.fqdn=/^web/'": "ask the nodes whose name begins with web",
-    "cw show fact sys.arch -w role=db --json": "for a script",
-    "cw mesh 'show acls for %ops'": "one word is split as a shell would",
-}
-
-
-def usage(commands: Sequence[str]) -> str:
-    """The text of `--help`, which fits a screen; `commands` are lines about the verbs that nodes know."""
-    return "\n".join(
-        (
-            "usage: cw COMMAND… [OPTION…], where COMMAND is one of",
-            *(f"  {line}" for line in commands),
-            *(_described(option) for option in OPTIONS),
-            *(f"  $ {line:40} # {why}" for line, why in EXAMPLES.items()),
-        )
-    )
-
-
-def _described(option: Option) -> str:
-    written = f"{', '.join(option.names)} {option.value}".rstrip()
-    return f"  {written:24} {option.sentence}"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from mesh.printing import Tally, progress
+from roles.terminal import columns
 
 PATIENCE = 0.5
 """Seconds before it is shown at all: it would only flicker where everybody answers at once."""
@@ -36,7 +37,7 @@ class Progress:
         if now < self.due:
             return
         self.due = now + PACE
-        text = progress(tally, self._sessions, now - self._began)[: self._columns() - 1]
+        text = progress(tally, self._sessions, now - self._began)[: columns(self._descriptor) - 1]
         if text != self._shown and self._in_foreground():
             self._write(f"\r{text}\x1b[K")
             self._shown = text
@@ -46,12 +47,6 @@ class Progress:
         if self._shown:
             self._write("\r\x1b[K")
             self._shown = ""
-
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self._descriptor).columns or 80
-        except OSError:
-            return 80
 
     def _in_foreground(self) -> bool:
         """Whether the terminal's user looks at this command; a terminal other than our own counts as such."""

@@ -1,8 +1,6 @@
 """What a client prints: every form, for whatever bytes a node sends; every exit status."""
 
-import base64
 import itertools
-import json
 import unicodedata
 
 import pytest
@@ -17,21 +15,12 @@ from mesh.printing import (
     error_lines,
     exit_status,
     harmless,
-    json_object,
     line,
     progress,
     summary,
+    timing,
 )
-
-UUID = "3f2b8c1e-0000-4000-8000-000000000001"
-
-
-def ran(
-    output: bytes = b"", status: int = 0, *, error_output: bytes = b"", truncated: bool = False
-) -> Answer:
-    outcome = printing.FAILED if status else printing.OK
-    return Answer(UUID, "web01.example.com", outcome, status, output, error_output, truncated, 0.25)
-
+from tests.answers import UUID, closed, ran
 
 REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 """Bidirectional classes of the characters that change the order in which others are shown."""
@@ -52,7 +41,7 @@ LINES = [
     (ran(b"abc\n", truncated=True), "web01.example.com 0\n    abc\n    [cut at 4 bytes]\n"),
     (ran(b"", truncated=True), "web01.example.com 0 [cut at 0 bytes]\n"),
     *(
-        (Answer(UUID, "web01.example.com", outcome), f"web01.example.com - {outcome}\n")
+        (closed(outcome), f"web01.example.com - {outcome}\n")
         for outcome in ("lost", "silent", "expired", "denied", "optout", "malformed")
     ),
 ]
@@ -99,52 +88,16 @@ def test_no_output_acts_on_a_terminal_or_forges_a_line(output: bytes) -> None:
     assert not [c for c in printed if unicodedata.bidirectional(c) in REORDERING]
 
 
-@given(st.binary(), st.binary(), st.booleans())
-def test_json_is_one_line_of_ascii_that_reads_back(
-    output: bytes, error_output: bytes, truncated: bool
-) -> None:
-    text = json_object(ran(output, error_output=error_output, truncated=truncated))
-    assert text.isascii()
-    assert text.isprintable()
-    members = json.loads(text)
-    if "output_base64" in members:
-        assert base64.b64decode(members["output_base64"]) == output
-        assert "\ufffd" in members["output"]
-    else:
-        assert members["output"].encode() == output
-    assert members["error_output"] == error_output.decode("utf-8", "replace")
-
-
-def test_a_json_object_has_these_members() -> None:
-    assert json.loads(json_object(ran(b"pong\n", error_output=b"oh\n"))) == {
-        "uuid": UUID,
-        "fqdn": "web01.example.com",
-        "outcome": "ok",
-        "status": 0,
-        "output": "pong\n",
-        "error_output": "oh\n",
-        "truncated": False,
-        "duration": 0.25,
-    }
-
-
-def test_who_did_not_run_has_no_status_in_json() -> None:
-    members = json.loads(json_object(Answer(UUID, "web01.example.com", printing.LOST)))
-    assert (members["status"], members["duration"], members["output"]) == (None, None, "")
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_the_array_is_json_for_any_number_of_answers(number: int) -> None:
-    form = printing.FORMATS["json"]
-    text = form.opening + form.between.join(form.one(ran(b"\xff")) for _ in range(number)) + form.closing
-    assert len(json.loads(text)) == number
-
-
 def test_error_output_stands_behind_the_name() -> None:
     assert error_lines(ran(error_output=b"one\n\x1btwo\n")) == (
         "web01.example.com: one\nweb01.example.com: \\x1btwo\n"
     )
     assert error_lines(ran(b"out\n")) == ""
+
+
+def test_when_a_node_answered() -> None:
+    assert timing(ran(b"x"), 1.5) == "cw: web01.example.com answered after 1.500 s, of which it ran 0.250 s\n"
+    assert timing(closed("lost"), 0.0304) == "cw: web01.example.com lost after 0.030 s\n"
 
 
 SUMMARIES = [

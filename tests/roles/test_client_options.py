@@ -2,7 +2,12 @@
 
 import pytest
 
-from roles.options import OPTIONS, Asked, UsageError, parse, usage
+from mesh.formats import FORMS as PRINTED
+from mesh.formats import form
+from mesh.formats.look import Look
+from mesh.printing import COUNTED, Stream
+from roles.options import FORMS, ONLY, OPTIONS, Asked, UsageError, parse
+from roles.usage import usage
 
 LINES: list[tuple[str, Asked]] = [
     ("ping", Asked(words=("ping",))),
@@ -18,6 +23,15 @@ LINES: list[tuple[str, Asked]] = [
     ("ping --set mesh.timeout=3 --set a.b=4", Asked(words=("ping",), set=("mesh.timeout=3", "a.b=4"))),
     ("ping --json", Asked(words=("ping",), form="json")),
     ("ping --jsonl --jsonl", Asked(words=("ping",), form="jsonl")),
+    ("ping -Y --sort", Asked(words=("ping",), form="yaml", sort=True)),
+    ("ping -qT", Asked(words=("ping",), form="text", quiet=True)),
+    ("ping --fold --histogram", Asked(words=("ping",), form="fold", histogram=True)),
+    ("ping --only ok", Asked(words=("ping",), only=("ok",))),
+    ("ping --only=failed", Asked(words=("ping",), only=("failed", "malformed"))),
+    (
+        "ping --only lost --only optout",
+        Asked(words=("ping",), only=("lost", "silent", "expired", "optout"), optouts=True),
+    ),
     ("ping -nqv --optouts", Asked(words=("ping",), noop=True, quiet=True, verbose=True, optouts=True)),
     ("ping -qt5", Asked(words=("ping",), quiet=True, timeout=5.0)),
     ("show fact -- -q --json -- x", Asked(words=("show", "fact", "-q", "--json", "--", "x"))),
@@ -49,6 +63,11 @@ REFUSED = [
     ("ping --json=", "--json takes no value"),
     ("ping --json --jsonl", "--json and --jsonl exclude each other"),
     ("--jsonl ping --json", "--json and --jsonl exclude each other"),
+    ("ping --pretty -X", "--pretty and --xml exclude each other"),
+    ("ping --table --diff --table", "--diff and --table exclude each other"),
+    ("ping --only", "--only needs its OUTCOME"),
+    ("ping --only bad", "--only: expected one of ok, failed, lost, optout, got 'bad'"),
+    ("ping --sort=name", "--sort takes no value"),
     *(
         (f"ping -t {value}", f"-t: expected a number of seconds from 0.001 to 604800, got {value!r}")
         for value in ("0", "-1", "x", "nan", "inf", "1e9")
@@ -69,8 +88,25 @@ def test_a_very_long_command_line_takes_no_time() -> None:
 
 
 def test_the_help_names_every_option_and_fits_a_screen() -> None:
-    lines = usage(["ping | show version"]).splitlines()
-    assert len(lines) <= 24
-    assert max(map(len, lines)) <= 100
-    for option in OPTIONS:
-        assert any(name in line for line in lines for name in option.names)
+    for verbs in range(6):
+        lines = usage(["show fact NAME…  prints the facts named"] * verbs).splitlines()
+        assert len(lines) <= 24
+        assert max(map(len, lines)) <= 100
+        for option in OPTIONS:
+            assert any(name in line for line in lines for name in option.names)
+
+
+def test_the_help_has_examples_where_there_is_room() -> None:
+    assert usage(["ping"]).count("\n  $ cw ") == 3
+    assert usage(["ping"] * 5).count("\n  $ cw ") == 1
+
+
+def test_every_form_is_there_and_waits_as_the_help_says() -> None:
+    offered = {form.names[-1].removeprefix("--"): form.waits for form in FORMS}
+    assert offered == {name: not isinstance(form(name, Look()), Stream) for name in PRINTED}
+
+
+def test_only_speaks_of_outcomes() -> None:
+    outcomes = [outcome for several in ONLY.values() for outcome in several]
+    assert len(outcomes) == len(set(outcomes))
+    assert set(COUNTED) - set(outcomes) == {"denied"}

@@ -21,7 +21,6 @@ class Screen:
     def __init__(self) -> None:
         self._ours, self.descriptor = pty.openpty()
         fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("4H", 24, COLUMNS, 0, 0))
-        os.set_blocking(self._ours, False)
         self.now = 1000.0
 
     def close(self) -> None:
@@ -33,10 +32,11 @@ class Screen:
 
     def written(self) -> str:
         """What was written since this was last asked."""
-        try:
-            return os.read(self._ours, 65536).decode()
-        except BlockingIOError:
-            return ""
+        os.write(self.descriptor, b"\0")
+        text = ""
+        while not text.endswith("\0"):
+            text += os.read(self._ours, 65536).decode()
+        return text.removesuffix("\0")
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""The text of `cw ping --help`: on one screen, whatever the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mesh.command import GRAMMAR, verbs_for
+from roles.options import FORMS, OPTIONS, Option
+
+LINES, COLUMNS = 24, 100
+"""What a screen has."""
+
+EXAMPLES = {
+    "cw show version -w 'sys.fqdn=/^web/' --fold": "ask the nodes whose name begins with web",
+    "cw show fact sys.arch -w role=db --json": "for a script",
+    "cw mesh 'show acls for %ops'": "one word is split as a shell would",
+}
+
+TOGETHER = {
+    "as answers come:": [form.names for form in FORMS if not form.waits],
+    "at the end:": [*(form.names for form in FORMS if form.waits), ("--sort",)],
+}
+"""Options that share lines, so that there is room: how answers are printed, and when."""
+
+ELSEWHERE = (("-h", "--help"), ("--version",))
+"""Options that the first line has."""
+
+
+def usage(commands: Sequence[str]) -> str:
+    """The text; `commands` are lines about the verbs that nodes know."""
+    by_names = {option.names: option for option in OPTIONS}
+    shared = {names for several in TOGETHER.values() for names in several}
+    lines = ["usage: cw COMMAND… [OPTION…], where COMMAND is one of            (-h, --help; --version)"]
+    lines += [f"  {line}" for line in commands]
+    lines += [_alone(option) for option in OPTIONS if option.names not in shared.union(ELSEWHERE)]
+    for when, several in TOGETHER.items():
+        lines += _run_in(f"  {when}", [_briefly(by_names[names]) for names in several])
+    examples = [f"  $ {line:43} # {why}" for line, why in EXAMPLES.items()]
+    return "\n".join(lines + examples[: max(0, LINES - len(lines))])
+
+
+def described(words: tuple[str, ...]) -> list[str]:
+    """Lines about the commands that the words begin, with what the program of each can do to a node.
+
+    Raises UnrecognisedCommand.
+    """
+    if not words:
+        return [line.strip() for line in _run_in("", [verb.usage for verb in GRAMMAR], " |")]
+    from mesh.images import image_of
+
+    verbs = verbs_for(words)
+    lines = [f"{verb.usage:26} {verb.sentence} (effect: {image_of(verb).effect.word})" for verb in verbs]
+    return lines + [argument.expected for argument in verbs[0].arguments if len(verbs) == 1]
+
+
+def _alone(option: Option) -> str:
+    written = f"{', '.join(option.names)} {option.value}".rstrip()
+    return f"  {written:24} {option.sentence}"
+
+
+def _briefly(option: Option) -> str:
+    return f"{', '.join(option.names)} ({option.sentence})"
+
+
+def _run_in(title: str, parts: Iterable[str], behind: str = ",") -> list[str]:
+    """The parts behind the title, with that behind each but the last, on as many lines as it takes."""
+    lines = [f"{title:18}"]
+    for part in parts:
+        if len(lines[-1]) + len(part) + len(behind) > COLUMNS - 1:
+            lines.append(" " * 18)
+        lines[-1] += f" {part}{behind}"
+    lines[-1] = lines[-1].removesuffix(behind)
+    return lines
