@@ -174,6 +174,9 @@ OPTIONS: tuple[Option, ...] = (
 )
 """Every option of a command to nodes; the help is written from it."""
 
+OF_EXEC = ("--", "--shell")
+"""Words of the command exec: all behind the first are of another program, and one behind the second."""
+
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
 
 
@@ -184,6 +187,11 @@ def parse(argv: Sequence[str]) -> Asked:
     rest = deque(argv)
     while rest:
         word = rest.popleft()
+        if word in OF_EXEC and words in (["exec"], ["mesh", "exec"]):
+            words.append(word)
+            taken = len(rest) if word == "--" else min(len(rest), 1)
+            words += [rest.popleft() for _ in range(taken)]
+            continue
         if word == "--":
             words += rest
             break

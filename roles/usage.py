@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mesh.command import GRAMMAR, verbs_for
+from mesh.command import GRAMMAR, Verb, verbs_for
 from roles.options import FORMS, OPTIONS, Option
 
 LINES, COLUMNS = 24, 100
 """What a screen has."""
+
+DETAILED = 5
+"""Commands whose help has a line each; of more it is only told how they are written."""
 
 EXAMPLES = {
     "cw show version -w 'sys.fqdn=/^web/' --fold": "ask the nodes whose name begins with web",
@@ -45,12 +48,26 @@ def described(words: tuple[str, ...]) -> list[str]:
     Raises UnrecognisedCommand.
     """
     if not words:
-        return [line.strip() for line in _run_in("", [verb.usage for verb in GRAMMAR], " |")]
+        return _in_brief(GRAMMAR)
+    verbs = verbs_for(words)
+    if len(verbs) > DETAILED:
+        return _in_brief(verbs)
     from mesh.images import image_of
 
-    verbs = verbs_for(words)
     lines = [f"{verb.usage:26} {verb.sentence} (effect: {image_of(verb).effect.word})" for verb in verbs]
-    return lines + [argument.expected for argument in verbs[0].arguments if len(verbs) == 1]
+    return lines + [argument.expected for argument in verbs[0].forms if len(verbs) == 1]
+
+
+def _in_brief(verbs: Sequence[Verb]) -> list[str]:
+    """How they are written, a first word only once."""
+    from textwrap import wrap
+
+    families: dict[str, list[str]] = {}
+    for verb in verbs:
+        first, _, rest = verb.usage.partition(" ")
+        families.setdefault(first, []).append(rest)
+    text = ", ".join(f"{first} {' | '.join(rests)}".rstrip() for first, rests in families.items())
+    return wrap(text, 96, break_on_hyphens=False)
 
 
 def _alone(option: Option) -> str:
