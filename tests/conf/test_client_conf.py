@@ -98,7 +98,6 @@ def test_loading_imports_nothing_slow() -> None:
         "trio",
         "attr",
         "attrs",
-        "cattrs",
         "argparse",
         "json",
         "dataclasses",
