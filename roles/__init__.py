@@ -1,6 +1,8 @@
 """One module a role: nurseries and wiring, no rules."""
 
-from roles.lean import postpone
+from roles.lean import postpone, postpone_search
 
-# Trio imports both for TLS and DTLS, which nobody here speaks, and with them OpenSSL.
-postpone("hmac", "ssl")
+# Trio imports ssl and hmac for TLS and DTLS, which nobody here speaks, and with them OpenSSL; idna for names
+# that nobody writes; subprocess for what some agents do. pathlib brings ipaddress.
+postpone("hmac", "idna", "ipaddress", "ssl", "subprocess")
+postpone_search()

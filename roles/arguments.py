@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +20,26 @@ class UsageError(CwError):
     """The command line makes no sense."""
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal. argparse would import shutil, and with it every compression there is, to
+    know how wide that is, even where nobody asks for help.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """Of the terminal; COLUMNS says otherwise, and 80 where there is none (as shutil.get_terminal_size)."""
+    with suppress(ValueError):
+        if (columns := int(os.environ.get("COLUMNS", "0"))) > 0:
+            return columns
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 class Parser(argparse.ArgumentParser):
     """The parser of `cw NAME`; `summary` opens its help, `examples` close it. Raises UsageError."""
 
@@ -26,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             prog=f"cw {name}",
             description=summary,
             epilog=f"examples:\n{examples}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
         self.add_argument("--version", action="version", version=f"cw {VERSION}", help="print it and exit")

@@ -19,7 +19,6 @@ from roles import workplace
 from roles.arguments import of_daemon
 from roles.audit import Audit
 from roles.identity import Identity
-from roles.lean import postpone
 from roles.log import Log
 from wire.noise import KeyPair
 
@@ -97,7 +96,6 @@ def live(conf: CogdConf, log: Log, hands: spawner.Spawner) -> None:
     identity = identified(conf, log)
     rules = first_rules(conf, log)
     audit = Audit(conf.audit.file)
-    postpone("hmac", "ssl")
     import trio
 
     from roles.here import Here

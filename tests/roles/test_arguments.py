@@ -1,0 +1,45 @@
+"""The command line of a role: help as wide as the terminal, and nothing imported that is not asked for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roles.arguments import of_daemon
+from tests.conftest import CHECKOUT
+
+
+@pytest.mark.parametrize(
+    ("columns", "widest"), [("60", 60), ("200", 200), ("0", 80), ("wide", 80), (None, 80)]
+)
+def test_help_is_as_wide_as_the_terminal(
+    columns: str | None, widest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("os.get_terminal_size", nowhere)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    parser = of_daemon("cogd", "The agent. " * 30, "", Path("/etc/clockwork/cogd.toml"))
+    parser.add_argument("--much", help="to be said " * 30)
+    longest = max(len(line) for line in parser.format_help().split("The agent.")[0].splitlines())
+    assert longest <= widest - 2
+    assert max(len(line) for line in parser.format_help().splitlines() if "to be" in line) in range(
+        widest - 22, widest - 1
+    )
+
+
+def nowhere(_: int) -> None:
+    raise OSError
+
+
+def test_a_parser_imports_no_compression() -> None:
+    code = (
+        "import sys; from pathlib import Path; from roles.arguments import of_daemon;"
+        "of_daemon('cogd', '', '', Path()).parse_args([]);"
+        "print({'shutil', 'bz2', 'lzma'} & set(sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "set()\n"
