@@ -1,4 +1,4 @@
-"""Every key of cw.toml, and its loading: strict, without attrs, since clients must start fast."""
+"""Every key of cw.toml, and its loading: strict, without attrs and cattrs, since clients must start fast."""
 
 from __future__ import annotations
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+import attrs
+from cattrs import AttributeValidationNote, ClassValidationError, Converter, ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn, override
 
 from conf.document import (
     DEFAULT,
     Document,
+    Origin,
     defaults,
     from_file,
     from_overrides,
@@ -17,7 +22,7 @@ from conf.document import (
     unfit,
     unknown,
 )
-from conf.kinds import Key
+from conf.kinds import Key, Kind
 from conf.schema import Conf, keys_of, sections_of
 from conf.text import effective
 
@@ -39,13 +44,11 @@ def load(schema: type[C], path: Path | None = None, overrides: Sequence[str] = (
         from_overrides(overrides, Path.cwd()),
     ]
     document = merged(layers)
-    sections: dict[str, Any] = {
-        section: cls(**_read(document, keys, section)) for section, cls in sections_of(schema).items()
-    }
-    if strange := document.values.keys() - sections.keys():
-        raise unknown(document, keys, min(strange), None)
-    origins = {path: origin.name for path, origin in document.origins.items()}
-    return schema(origins=origins, **sections)
+    try:
+        conf = _converter(schema, keys, document.origins).structure(document.values, schema)
+    except ClassValidationError as error:
+        raise _culprit(error, document, keys) from error
+    return attrs.evolve(conf, origins={path: origin.name for path, origin in document.origins.items()})
 
 
 def show(conf: Conf) -> str:
@@ -56,19 +59,42 @@ def show(conf: Conf) -> str:
     )
 
 
-def _read(document: Document, keys: Sequence[Key], section: str) -> dict[str, Any]:
-    """The values of a section, each as its own kind reads it. Raises ConfError for the first that does not
-    fit, then for a key that there is not.
-    """
-    left = dict(document.values[section])
-    values = {}
-    for key in keys:
-        if key.section != section:
-            continue
-        try:
-            values[key.name] = key.kind.read(left.pop(key.name), document.origins[key.path].base)
-        except ValueError as error:
-            raise unfit(document, key) from error
-    if left:
-        raise unknown(document, keys, section, min(left))
-    return values
+def _converter(schema: type[C], keys: Sequence[Key], origins: dict[str, Origin]) -> Converter:
+    """What cattrs is without its coercions: each key read by its own kind, unknown keys refused."""
+    converter = Converter(forbid_extra_keys=True)
+    for section, cls in sections_of(schema).items():
+        hooks: dict[str, Any] = {
+            key.name: override(struct_hook=_hook(key.kind, origins[key.path].base))
+            for key in keys
+            if key.section == section
+        }
+        hooks["_cattrs_forbid_extra_keys"] = True
+        converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **hooks))
+    hooks = {"_cattrs_forbid_extra_keys": True, "origins": override(omit=True)}
+    converter.register_structure_hook(schema, make_dict_structure_fn(schema, converter, **hooks))
+    return converter
+
+
+def _hook(kind: Kind, base: Path) -> Callable[[Any, Any], Any]:
+    return lambda value, _: kind.read(value, base)
+
+
+def _culprit(error: ClassValidationError, document: Document, keys: Sequence[Key]) -> Exception:
+    """The first failure that cattrs collected, as an error that a user can act on."""
+    path, failure = next(_failures(error, ()))
+    if isinstance(failure, ForbiddenExtraKeysError):
+        name = min(failure.extra_fields)
+        return unknown(document, keys, path[0], name) if path else unknown(document, keys, name, None)
+    return unfit(document, next(key for key in keys if key.path == ".".join(path)))
+
+
+def _failures(error: Exception, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Exception]]:
+    """Every failure below, depth first, with the names of the attributes that lead to it."""
+    if not isinstance(error, ClassValidationError):
+        yield path, error
+        return
+    for inner in error.exceptions:
+        notes = [
+            note for note in getattr(inner, "__notes__", ()) if isinstance(note, AttributeValidationNote)
+        ]
+        yield from _failures(inner, (*path, *(note.name for note in notes)))

@@ -98,6 +98,7 @@ def test_loading_imports_nothing_slow() -> None:
         "trio",
         "attr",
         "attrs",
+        "cattrs",
         "argparse",
         "json",
         "dataclasses",

@@ -16,7 +16,7 @@ from tests.house.probes import started
 from tools.onefile.build import build
 
 ANSWER = f"cw {VERSION}\n"
-LOAD_ALL = "import nacl.bindings, trio, tomli_w, pam; print('loaded')"
+LOAD_ALL = "import nacl.bindings, trio, cattrs, tomli_w, pam; print('loaded')"
 PRIVATE_MOUNTS = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-euc"]
 WITHOUT_MEMFD = [sys.executable, str(Path(__file__).with_name("without_memfd.py"))]
 

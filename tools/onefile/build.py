@@ -26,7 +26,7 @@ PACKAGES = ("auth", "conf", "host", "mesh", "net", "policy", "roles", "vm", "wir
 ONEFILE = Path(__file__).parent
 
 LEFT_OUT = re.compile(
-    r"^(cffi|pycparser)/"  # what PyNaCl is built with
+    r"^(cffi|pycparser|cattr|cattrs/preconf)/"  # what PyNaCl is built with; old names; other formats
     r"|(^|/)(_?tests?|testing|_tools|__pycache__)/"
     r"|^msgpack/_cmsgpack"  # the codec in Python is bounded in ways that the one in C is not
     r"|\.(pyi|typed|pyx|h|c)$"
