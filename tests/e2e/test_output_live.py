@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from xml.parsers.expat import ParserCreate
 
 import pytest
+import yaml
 
 from mesh.messages import (
     MAX_OUTPUT,
@@ -186,6 +188,23 @@ def test_binary_output(stage: Stage) -> None:
     assert all(line.startswith("    ") for line in lines[1:-1])
     for form, ended in zip(OBJECTS, objects, strict=True):
         check_json(ended.output, form, BINARY)
+
+
+WELL_FORMED: dict[str, Callable[[str], object]] = {
+    "--yaml": yaml.safe_load,
+    "--xml": lambda text: ParserCreate().Parse(text, True),
+    **dict.fromkeys(("--text", "--fold", "--diff", "--table", "--pretty", "--sort", "--histogram"), str),
+}
+
+
+def test_binary_output_in_every_other_form(stage: Stage) -> None:
+    binary = result(BINARY, error_output=BINARY)
+    told = answered(stage, lambda serial: encode(binary, serial), *(f"-v {form}" for form in WELL_FORMED))
+    for well_formed, ended in zip(WELL_FORMED.values(), told, strict=True):
+        assert ended.status == 0
+        assert harmless(ended.output)
+        assert harmless(ended.errors)
+        well_formed(ended.output)
 
 
 def test_error_output_is_shown_only_on_request_and_harmless(stage: Stage) -> None:

@@ -63,7 +63,7 @@ PROGRESS = re.compile(r"(\r[0-9,]+ of [0-9,]+ answered[ a-z0-9,]*\x1b\[K)+\r\x1b
 
 
 class Terminal:
-    """cw on a terminal of its own, its standard input and, unless told otherwise, its output.
+    """cw on a terminal of its own, its standard input and, unless told otherwise, its output; no colours.
 
     The words `runner` run the words behind them.
     """
@@ -81,7 +81,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs if stdout is None else stdout,
             stderr=theirs,
-            env=site.env,
+            env=site.env | {"NO_COLOR": "1"},
             cwd=site.directory,
         )
         os.close(theirs)
@@ -227,7 +227,7 @@ def test_how_far_it_is_is_shown_until_it_is_over(mesh: Mesh) -> None:
 UNSEEN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "quiet": ((), ("-q",)),
     "no terminal": (("sh", "-c", 'exec "$@" 2>/dev/null', "sh"), ()),
-    "a terminal that can do nothing": (("env", "TERM=dumb"), ("-v",)),
+    "a terminal that can do nothing": (("env", "TERM=dumb", "NO_COLOR="), ()),
 }
 
 
@@ -241,7 +241,31 @@ def test_how_far_it_is_is_not_shown_where_nobody_could_see_it(
             node.say(Optin(), serial=commanded(node))
             status, said = terminal.ended()
     assert (status, "\r" in said) == (5, False)
-    assert f"{PONG}n1.example.com - silent\n" in said
+    assert said.startswith(f"{PONG}n1.example.com - silent\n")
+
+
+SHOWN = {
+    "": "web01.example.com 0 pong\n\x1b[31mn1.example.com 1\x1b[0m \\x1b[2J\n",
+    "--json": None,
+    "--fold": "\x1b[31mn1.example.com (1) 1\x1b[0m \\x1b[2J\nweb01.example.com (1) 0 pong\n",
+    "--table": "NODE               STATUS  OUTPUT\n"
+    "\x1b[31mn1.example.com\x1b[0m     \x1b[31m1\x1b[0m       \\x1b[2J\n"
+    "web01.example.com  0       pong\n",
+}
+
+
+@pytest.mark.parametrize(("form", "shown"), SHOWN.items())
+def test_what_went_wrong_is_coloured_on_a_terminal(mesh: Mesh, form: str, shown: str | None) -> None:
+    with hanging(mesh.site) as node:
+        words = mesh.site.asking("ping", "-q", *form.split())
+        with Terminal(mesh.site, words, runner=["env", "NO_COLOR="]) as terminal:
+            serial = commanded(node)
+            if not form:
+                terminal.shows(PONG)
+            node.say(Optin(), Result(1, b"\x1b[2J\n", b"", False, 0), serial=serial)
+            status, said = terminal.ended()
+    assert status == 1
+    assert "\x1b" not in said if shown is None else said == shown
 
 
 # -- passwords from elsewhere
@@ -304,7 +328,7 @@ def shell(site: Site, line: str, *words: str) -> Finished:
     return Finished(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
-FORMS = pytest.mark.parametrize("form", ["-t9", "--json", "--jsonl"], ids=["line", "json", "jsonl"])
+FORMS = pytest.mark.parametrize("form", ["-t9", "--json", "--jsonl", "--xml", "--fold", "--sort"])
 UNWRITABLE = "cw: cannot write: No space left on device\n"
 
 
