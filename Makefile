@@ -58,7 +58,7 @@ dist: dist/cw  ## the one file, dist/cw
 
 bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a broker and a client of ten thousand (6 minutes)
 	$(BIN)/python -m bench.startup
-	$(BIN)/python -m bench.idle
+	$(BIN)/python -m bench.agents
 	$(BIN)/python -m bench.vm
 	$(BIN)/python -m bench.broker
 	$(BIN)/python -m bench.client

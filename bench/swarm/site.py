@@ -23,16 +23,16 @@ class Site:
     """A broker as a process, and its files; it ends with the `with` block."""
 
     def __init__(self, directory: Path, agents: Iterable[Identity], settings: Sequence[str] = ()) -> None:
-        self._cw = [usual_python(), "-ISB", str(CW)]
-        self._files = directory / "site"
+        self.cw = [usual_python(), "-ISB", str(CW)]
+        self.files = directory / "site"
         self._log = directory / "log"
-        subprocess.run([*self._cw, "init", str(self._files)], check=True, stdout=subprocess.DEVNULL)
-        with open(self._files / "agents", "a") as trusted:
+        subprocess.run([*self.cw, "init", str(self.files)], check=True, stdout=subprocess.DEVNULL)
+        with open(self.files / "agents", "a") as trusted:
             trusted.writelines(f"{agent.key.public.hex()} {agent.fqdn}\n" for agent in agents)
         self.address = ("127.0.0.1", free_port())
-        self.broker_key = read_public(self._files / "broker.key.pub").public
+        self.broker_key = read_public(self.files / "broker.key.pub").public
         given = (f'broker.listen=["127.0.0.1:{self.address[1]}"]', 'auth.pam_service=""', *settings)
-        meshd = [*self._cw, "meshd", "-c", str(self._files / "meshd.toml")]
+        meshd = [*self.cw, "meshd", "-c", str(self.files / "meshd.toml")]
         self._words = meshd + [word for setting in given for word in ("--set", setting)]
 
     @property
@@ -47,7 +47,7 @@ class Site:
 
     def user(self) -> User:
         """Whom the site was made for."""
-        return User(self.address, self.broker_key, self._files / f"{getpass.getuser()}.key")
+        return User(self.address, self.broker_key, self.files / f"{getpass.getuser()}.key")
 
     def start(self) -> None:
         """Start the broker, and wait until it listens."""
