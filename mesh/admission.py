@@ -7,6 +7,7 @@ a node to someone without rights there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from mesh import acl, filters, messages
@@ -90,7 +91,11 @@ class Case(NamedTuple):
 
     def read(self) -> Command:
         """The command as this node's own grammar reads it. Raises UnrecognisedCommand."""
-        return parse(self.command.words)
+        return _parsed(self.command.words)
+
+
+_parsed = lru_cache(maxsize=1)(parse)
+"""Every check reads the same words."""
 
 
 def admit(case: Case) -> Decision:

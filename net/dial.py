@@ -92,12 +92,12 @@ class Link:
 
     async def _send_piece(self, piece: memoryview) -> None:
         try:
-            with trio.fail_after(self.patience):
+            with trio.move_on_after(self.patience):
                 await self._stream.send_all(piece)
-        except trio.TooSlowError as error:
-            raise LinkBroken(f"nothing more was accepted for {self.patience:g} s") from error
+                return
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise LinkBroken("the connection broke") from error
+        raise LinkBroken(f"nothing more was accepted for {self.patience:g} s")
 
     async def receive(self) -> tuple[int, Message]:
         """The next message and its serial. LinkBroken when there is none; WireError for one not allowed."""
@@ -111,13 +111,14 @@ class Link:
         return serial, message
 
     async def _read(self) -> bytes:
+        received = None
         try:
-            with trio.fail_after(self.patience):
+            with trio.move_on_after(self.patience):
                 received = await self._stream.receive_some(READ)
-        except trio.TooSlowError as error:
-            raise LinkBroken(f"nothing was heard for {self.patience:g} s") from error
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise LinkBroken("the connection broke") from error
+        if received is None:
+            raise LinkBroken(f"nothing was heard for {self.patience:g} s")
         if not received:
             raise LinkBroken("the broker closed the connection")
         return bytes(received)
