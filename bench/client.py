@@ -26,18 +26,16 @@ from bench.swarm.conduct import Behaviour
 from bench.swarm.crowd import swarm
 from bench.swarm.member import identity
 from bench.swarm.site import Site
+from roles.options import FORMS
 
 GOAL = "1 s"
 """Of processor time for 10,000 answers."""
 SPARE = 100
 """Descriptors that a process here may need beside its sessions."""
 READ = 1 << 18
-FORMS = (
-    "",
-    "--jsonl",
-    "--json",
-)
-"""What is measured: the options of each form."""
+IN_A_PIPE = ("", "--sort", *(form.names[-1] for form in FORMS))
+ON_A_TERMINAL = ("", "-v", "--fold", "--table")
+"""The options of what is measured."""
 
 
 class Printed(NamedTuple):
@@ -90,7 +88,7 @@ def main(nodes: int, rounds: int) -> None:
         files = Path(directory) / "site"
         ping = [usual_python(), "-ISB", str(CW), "ping", "-c", str(files / "cw.toml"), "--set", broker]
         for on_terminal in (False, True):
-            for form in FORMS:
+            for form in ON_A_TERMINAL if on_terminal else IN_A_PIPE:
                 runs = [printed([*ping, *form.split()], on_terminal) for _ in range(rounds)]
                 cpu, first, last, size = (statistics.median(figures) for figures in zip(*runs, strict=True))
                 name = f"`cw ping {form}`".replace(" `", "`") + (", on a terminal" if on_terminal else "")
@@ -103,7 +101,7 @@ if __name__ == "__main__":
         prog="python -m bench.client", description="Measures a client that prints the answers of N nodes."
     )
     parser.add_argument("--nodes", type=int, default=10_000, metavar="N", help="(10,000)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="R", help="of each form (5)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="R", help="of each form (3)")
     options = parser.parse_args()
     use_the_brokers_python("bench.client")
     main(options.nodes, options.rounds)

@@ -227,6 +227,7 @@ def test_how_far_it_is_is_shown_until_it_is_over(mesh: Mesh) -> None:
 UNSEEN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "quiet": ((), ("-q",)),
     "no terminal": (("sh", "-c", 'exec "$@" 2>/dev/null', "sh"), ()),
+    "in the background": (("bash", "-c", 'set -m; "$@" & wait %1', "-"), ()),
     "a terminal that can do nothing": (("env", "TERM=dumb", "NO_COLOR="), ()),
 }
 
