@@ -26,8 +26,12 @@ WHOM = re.compile(f"%?{_ACCOUNT}")
 ACCOUNT_EXPECTED = "account names, without : * and control characters"
 
 
+EFFECTS = ("pure", "reads", "writes", "executes")
+"""What a command may do to a node, the worst last (vm.opcodes.Effect has the same words)."""
+
+
 class AclError(CwError):
-    """A rule is allow|deny USER|%GROUP|ALL "PATTERN"|ALL [final]."""
+    """A rule is allow|deny USER|%GROUP|ALL "PATTERN"|ALL [final] [as USER] [effect EFFECT]."""
 
 
 class Who(Enum):
@@ -47,7 +51,10 @@ class Verdict(Enum):
 
 
 class Rule(NamedTuple):
-    """One rule: a command that begins with `words` (and, without `more`, ends there) is allowed or denied."""
+    """One rule: a command that begins with `words` (and, without `more`, ends there) is allowed or denied.
+
+    An allowed one does at most `effect` and runs as `run_as`; empty: all that it does, as the agent's user.
+    """
 
     verdict: Verdict
     who: Who
@@ -55,6 +62,14 @@ class Rule(NamedTuple):
     words: tuple[str, ...]
     more: bool
     final: bool
+    run_as: str = ""
+    effect: str = ""
+
+
+class Grant(NamedTuple):
+    """That a command may run, as `run_as`; empty: as whoever the agent is."""
+
+    run_as: str
 
 
 def parse(text: str, where: str) -> tuple[Rule, ...]:
@@ -81,27 +96,54 @@ def line_of(rule: Rule) -> str:
     """The rule in its one canonical form: `parse(line_of(rule), …) == (rule,)`."""
     subject = {Who.USER: rule.name, Who.GROUP: "%" + rule.name, Who.ALL: "ALL"}[rule.who]
     final = " final" if rule.final else ""
-    return f"{rule.verdict.value} {canonical((subject,))} {_pattern_of(rule)}{final}"
+    run_as = f" as {canonical((rule.run_as,))}" if rule.run_as else ""
+    effect = f" effect {rule.effect}" if rule.effect else ""
+    return f"{rule.verdict.value} {canonical((subject,))} {_pattern_of(rule)}{final}{run_as}{effect}"
 
 
-def judge(rules: Iterable[Rule], user: str, groups: Collection[str], words: Sequence[str]) -> Verdict:
-    """What one list says: last match wins, `deny` and `final` stop the search (mesh.md "Access rules")."""
-    held, words = frozenset(groups), tuple(words)
-    verdict = Verdict.NONE
-    for rule in rules:
-        if _is_about(rule, user, held) and _covers(rule, words):
-            verdict = rule.verdict
-            if rule.final or verdict is Verdict.DENY:
-                break
-    return verdict
+def judge(
+    rules: Iterable[Rule], user: str, groups: Collection[str], words: Sequence[str], effect: str = EFFECTS[-1]
+) -> Verdict:
+    """What one list says of a command with that effect (mesh.md "Access rules")."""
+    rule = _deciding(rules, user, groups, words, effect)
+    return Verdict.NONE if rule is None else rule.verdict
 
 
 def permitted(
-    lists: Iterable[Iterable[Rule]], user: str, groups: Collection[str], words: Sequence[str]
-) -> bool:
-    """Whether lists that are judged apart let the command run: no list denies it, and one allows it."""
-    verdicts = {judge(rules, user, groups, words) for rules in lists}
-    return Verdict.ALLOW in verdicts and Verdict.DENY not in verdicts
+    lists: Iterable[Iterable[Rule]],
+    user: str,
+    groups: Collection[str],
+    words: Sequence[str],
+    effect: str = EFFECTS[-1],
+) -> Grant | None:
+    """Whether lists that are judged apart let the command run: no list denies it, and one allows it.
+
+    It runs as the user whom one of them names; where they name two, it does not run.
+    """
+    found = [_deciding(rules, user, groups, words, effect) for rules in lists]
+    deciding = [rule for rule in found if rule is not None]
+    named = {rule.run_as for rule in deciding if rule.run_as}
+    if not deciding or len(named) > 1 or any(rule.verdict is Verdict.DENY for rule in deciding):
+        return None
+    return Grant("".join(named))
+
+
+def _deciding(
+    rules: Iterable[Rule], user: str, groups: Collection[str], words: Sequence[str], effect: str
+) -> Rule | None:
+    """The last rule that matches; `deny` and `final` stop the search."""
+    held, words = frozenset(groups), tuple(words)
+    found: Rule | None = None
+    for rule in rules:
+        if _is_about(rule, user, held) and _covers(rule, words) and _bears(rule, effect):
+            found = rule
+            if rule.final or rule.verdict is Verdict.DENY:
+                break
+    return found
+
+
+def _bears(rule: Rule, effect: str) -> bool:
+    return not rule.effect or EFFECTS.index(effect) <= EFFECTS.index(rule.effect)
 
 
 def _is_about(rule: Rule, user: str, groups: frozenset[str]) -> bool:
@@ -127,22 +169,52 @@ def _rule(line: str) -> Rule | None:
         found.append(token)
     if not found:
         return None
-    if len(found) not in (3, 4):
-        raise AclError('expected allow|deny USER|%GROUP|ALL "PATTERN"|ALL [final]')
+    if len(found) < 3:
+        raise AclError('expected allow|deny USER|%GROUP|ALL "PATTERN"|ALL [final] [as USER] [effect EFFECT]')
     verdict = _VERDICTS.get(found[0])
     if verdict is None:
         raise AclError(f"expected allow or deny, got: {shown(found[0].word)}")
-    if found[3:] not in ([], [_FINAL]):
-        bare = not found[2].quoted and found[2] not in (_ALL, _ANY)
-        hint = " (a pattern of several words stands in quotes)" if bare else ""
-        raise AclError(f"expected final or the end of the line, got: {shown(found[3].word)}{hint}")
+    ending = _ending(found)
+    if verdict is Verdict.DENY and (ending.run_as or ending.effect):
+        raise AclError("expected as and effect behind allow only: what is denied does not run")
     who, name = _subject(found[1])
     words, more = _pattern(found[2])
-    return Rule(verdict, who, name, words, more, found[3:] == [_FINAL])
+    return Rule(verdict, who, name, words, more, *ending)
+
+
+class _Ending(NamedTuple):
+    """What stands behind a pattern."""
+
+    final: bool = False
+    run_as: str = ""
+    effect: str = ""
+
+
+def _ending(found: list[Token]) -> _Ending:
+    """In any order, each once at most."""
+    ending, rest = _Ending(), found[3:]
+    while rest:
+        match rest:
+            case [Token("final", False), *rest] if not ending.final:
+                ending = ending._replace(final=True)
+            case [Token("as", False), Token(user, _), *rest] if not ending.run_as:
+                if ACCOUNT.fullmatch(user) is None:
+                    raise AclError(f"expected a USER behind as, got: {shown(user)}")
+                ending = ending._replace(run_as=user)
+            case [Token("effect", False), Token(effect, False), *rest] if not ending.effect:
+                if effect not in EFFECTS:
+                    raise AclError(f"expected {', '.join(EFFECTS)} behind effect, got: {shown(effect)}")
+                ending = ending._replace(effect=effect)
+            case [Token(word, _), *_]:
+                bare = not found[2].quoted and found[2] not in (_ALL, _ANY)
+                hint = " (a pattern of several words stands in quotes)" if bare else ""
+                raise AclError(
+                    f"expected final, as USER, effect EFFECT or the end of the line, got: {shown(word)}{hint}"
+                )
+    return ending
 
 
 _VERDICTS = {Token("allow", False): Verdict.ALLOW, Token("deny", False): Verdict.DENY}
-_FINAL = Token("final", False)
 _ALL = Token("ALL", False)
 _ANY = Token("*", False)
 

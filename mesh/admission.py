@@ -69,6 +69,8 @@ class Admit(NamedTuple):
     effect: Effect
     arguments: tuple[str, ...]
     runs: bool
+    run_as: str = ""
+    """The user that the rules name; empty: whoever the agent is."""
 
 
 Decision = Drop | Deny | Expire | Abstain | Refuse | Admit
@@ -124,13 +126,20 @@ def _serial(case: Case) -> Drop | None:
 
 
 def _rules(case: Case) -> Deny | None:
-    """By the words as this node reads them, since those run; as they came, if it does not know them."""
+    return None if _grant(case) else Deny()
+
+
+def _grant(case: Case) -> acl.Grant | None:
+    """By the words as this node reads them, since those run, and by what its own image of them may do.
+
+    A command that it does not know is judged as it came, and as one that may do anything.
+    """
     try:
-        words = case.read().words
+        command = case.read()
+        words, effect = command.words, image_of(command.verb).effect
     except UnrecognisedCommand:
-        words = case.command.words
-    permitted = acl.permitted(case.node.rules, case.command.user, case.command.groups, words)
-    return None if permitted else Deny()
+        words, effect = case.command.words, Effect.EXECUTES
+    return acl.permitted(case.node.rules, case.command.user, case.command.groups, words, effect.word)
 
 
 def _age(case: Case) -> Expire | None:
@@ -195,7 +204,10 @@ def judge_image(case: Case) -> Refuse | Admit:
     runs = case.command.mode == "run"
     if runs and case.unable:
         return Refuse(FAULT, case.unable)
-    return Admit(image, program, effect, (command.verb.module, *command.arguments), runs)
+    grant = _grant(case)
+    if grant is None:  # whoever asks only this is not told more either
+        return Refuse(REFUSED, "no access rule allows it")
+    return Admit(image, program, effect, (command.verb.module, *command.arguments), runs, grant.run_as)
 
 
 def _does(effect: Effect) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from errors import CwError
@@ -33,6 +34,9 @@ class Command(NamedTuple):
     arguments: tuple[str, ...]
 
 
+_BY_FIRST = {first: tuple(verbs) for first, verbs in groupby(GRAMMAR, lambda verb: verb.words[0])}
+
+
 def parse(words: Sequence[str]) -> Command:
     """The command that the words are. Raises UnrecognisedCommand.
 
@@ -41,7 +45,7 @@ def parse(words: Sequence[str]) -> Command:
     """
     words = tuple(words)
     _check_size(words)
-    opening = [verb for verb in GRAMMAR if verb.opens(words)]
+    opening = _opening(words)
     if not opening:
         raise _unknown(words)
     fitting = [verb for verb in opening if verb.fits(len(words))]
@@ -55,10 +59,14 @@ def verbs_for(words: Sequence[str]) -> tuple[Verb, ...]:
     """
     words = tuple(words)
     begun = tuple(verb for verb in GRAMMAR if _begins(words, verb))
-    opening = [verb for verb in GRAMMAR if verb.opens(words)]
+    opening = _opening(words)
     if not begun and not opening:
         raise _unknown(words)
     return begun or (_closest(opening),)
+
+
+def _opening(words: tuple[str, ...]) -> list[Verb]:
+    return [verb for verb in _BY_FIRST.get(words[0] if words else "", ()) if verb.opens(words)]
 
 
 def _begins(words: tuple[str, ...], verb: Verb) -> bool:

@@ -283,7 +283,7 @@ class Agent:
     def _begun(self, errand: Errand) -> messages.Message | None:
         """Note what is about to run, or has done nothing yet that shows; the answer where that cannot be."""
         try:
-            self._record("ran", errand.asked, {"effect": errand.admitted.effect.word})
+            self._record("ran", errand.asked, _manner(errand.admitted))
         except AuditError as error:
             self._log.error(f"{error}; so nothing runs")
             return _result(failed("the audit log of this node cannot be written"), 0.0)
@@ -317,6 +317,12 @@ class Agent:
             filters=asked.command.filters,
             **more,
         )
+
+
+def _manner(admitted: Admit) -> dict[str, str]:
+    """What the audit log says of how a command runs."""
+    run_as = {"run_as": admitted.run_as} if admitted.run_as else {}
+    return {"effect": admitted.effect.word, **run_as}
 
 
 def _refusal(refused: Refuse) -> messages.Result:

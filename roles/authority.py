@@ -15,6 +15,7 @@ from auth.trust import Trust
 from conf.watched import Watched
 from errors import CwError
 from mesh import acl, command, filters
+from mesh.images import image_of
 from mesh.messages import KeyAuth, PasswordAuth, Request
 from net.bounded import bounded
 from net.serve import block_of
@@ -106,7 +107,8 @@ class Authority:
             ) from error
         if key:
             self._check_listed(request.user, key)  # again: the lookup may have taken seconds
-        if acl.judge(self._rules.value, request.user, groups, checked.words) is acl.Verdict.DENY:
+        effect = image_of(checked.verb).effect.word
+        if acl.judge(self._rules.value, request.user, groups, checked.words, effect) is acl.Verdict.DENY:
             raise Refused("denied", "permission denied", "the broker's rules deny it")
         return Accepted(checked, key, groups)
 

@@ -13,11 +13,12 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from importlib import import_module
 from typing import BinaryIO, NamedTuple
 
 from errors import CwError
 from host.local import Local
-from mesh.admission import Admit
+from mesh.admission import FAULT, Admit
 from vm.host import Host
 from vm.machine import Limits, Outcome, run
 from vm.verifier import verify
@@ -32,6 +33,21 @@ _OUTCOME = struct.Struct("!I?II")
 """Status, truncated, bytes of output, bytes of error output; the fault is the rest."""
 
 
+PROVISIONS = {
+    "host.accounts": "LocalAccounts",
+    "host.augeas": "LocalAugeas",
+    "host.files": "LocalFiles",
+    "host.programs": "LocalPrograms",
+    "vm.host.remote": "NoMaster",
+    "ctypes": "CDLL",
+    "hashlib": "sha1",
+    "subprocess": "Popen",
+}
+"""Modules that a command may need, and what of each: where they are, the user that it runs as may not be
+able to read. What is postponed (roles/lean.py) comes when its attribute is wanted.
+"""
+
+
 class Frame(IntEnum):
     """What a child sends."""
 
@@ -41,6 +57,10 @@ class Frame(IntEnum):
 
 class Nonsense(CwError):
     """A child sent what no child sends."""
+
+
+class NotThatUser(CwError):
+    """The user that an access rule names cannot be become."""
 
 
 class AgentGone(CwError):
@@ -55,16 +75,18 @@ class Task(NamedTuple):
     limits: Limits
     facts: Mapping[str, str]
     acls: Sequence[str]
+    run_as: str = ""
+    """The user that it runs as; empty: whoever the agent is."""
 
     @classmethod
     def of(cls, admitted: Admit, limits: Limits, host: Host) -> Task:
         """The task of an admitted command, with the node as it is now."""
-        return cls(admitted.image, admitted.arguments, limits, host.facts(), host.acls())
+        return cls(admitted.image, admitted.arguments, limits, host.facts(), host.acls(), admitted.run_as)
 
 
 def encode(task: Task) -> bytes:
     """A task as bytes: its image, then the rest, each behind its length."""
-    rest = json.dumps([task.arguments, task.limits, dict(task.facts), list(task.acls)]).encode()
+    rest = json.dumps([task.arguments, task.limits, dict(task.facts), list(task.acls), task.run_as]).encode()
     return b"".join(_PART.pack(len(part)) + part for part in (task.image, rest))
 
 
@@ -125,24 +147,53 @@ def _carry_out(channel: socket.socket) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     task = _task(channel)
-    outcome = run(
-        verify(task.image),
-        task.arguments,
-        _Here(task, channel),
-        task.limits,
-        lambda: bool(stopped) or os.getppid() != spawner,
-    )
+    try:
+        if task.run_as:
+            become(task.run_as)
+    except NotThatUser as error:
+        outcome = Outcome(FAULT, b"", f"{error}\n".encode(), False, str(error))
+    else:
+        outcome = run(
+            verify(task.image),
+            task.arguments,
+            _Here(task, channel),
+            task.limits,
+            lambda: bool(stopped) or os.getppid() != spawner,
+        )
     fault = outcome.fault.encode(errors="replace")
     head = _OUTCOME.pack(outcome.status, outcome.truncated, len(outcome.output), len(outcome.error_output))
     body = head + outcome.output + outcome.error_output + fault
     channel.sendall(FRAME.pack(Frame.OUTCOME, len(body)) + body)
 
 
+def become(name: str) -> None:
+    """Make this process a user's, with every group that the databases give them, for good.
+
+    Nothing that runs here can be anyone else then: the machine's runas.* are refused by the kernel. Raises
+    NotThatUser.
+    """
+    import pwd
+
+    for module, attribute in PROVISIONS.items():
+        getattr(import_module(module), attribute)
+    try:
+        entry = pwd.getpwnam(name)
+        if (entry.pw_uid, entry.pw_gid) == (os.geteuid(), os.getegid()) and os.geteuid():
+            return  # who is not root may not even set their own groups
+        os.initgroups(entry.pw_name, entry.pw_gid)
+        os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+        os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    except (KeyError, ValueError) as error:
+        raise NotThatUser(f"cannot run as {name}: no such user here") from error
+    except OSError as error:
+        raise NotThatUser(f"cannot run as {name}: {error.strerror}") from error
+
+
 def _task(channel: socket.socket) -> Task:
     with channel.makefile("rb") as stream:
         image, rest = _part(stream), _part(stream)
-    arguments, limits, facts, acls = json.loads(rest)
-    return Task(image, tuple(arguments), Limits(*limits), facts, acls)
+    arguments, limits, facts, acls, run_as = json.loads(rest)
+    return Task(image, tuple(arguments), Limits(*limits), facts, acls, run_as)
 
 
 def _part(stream: BinaryIO) -> bytes:

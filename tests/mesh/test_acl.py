@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.acl import (
+    EFFECTS,
     RULES_LIMIT,
     AclError,
+    Grant,
     Rule,
     Verdict,
     Who,
@@ -18,6 +20,7 @@ from mesh.acl import (
     permitted,
 )
 from mesh.words import canonical, quote, split
+from vm.opcodes import Effect
 
 ALLOW, DENY, NONE = Verdict.ALLOW, Verdict.DENY, Verdict.NONE
 USER, GROUP, ALL = Who.USER, Who.GROUP, Who.ALL
@@ -58,6 +61,15 @@ USER, GROUP, ALL = Who.USER, Who.GROUP, Who.ALL
         ('allow joe "ping"\r', Rule(ALLOW, USER, "joe", ("ping",), False, False), 'allow joe "ping"'),
         ('allow joe "ping" #final', Rule(ALLOW, USER, "joe", ("ping",), False, False), 'allow joe "ping"'),
         ('allow all "ping"', Rule(ALLOW, USER, "all", ("ping",), False, False), None),
+        ("allow joe ALL effect reads", Rule(ALLOW, USER, "joe", (), True, False, "", "reads"), None),
+        ("allow joe ALL as www-data", Rule(ALLOW, USER, "joe", (), True, False, "www-data"), None),
+        ('allow x ALL as "a b" effect pure', Rule(ALLOW, USER, "x", (), True, False, "a b", "pure"), None),
+        (
+            "allow joe ALL effect executes as final final # x",
+            Rule(ALLOW, USER, "joe", (), True, True, "final", "executes"),
+            "allow joe ALL final as final effect executes",
+        ),
+        ("deny joe ALL final", Rule(DENY, USER, "joe", (), True, True), None),
         ('allow allow "final" final', Rule(ALLOW, USER, "allow", ("final",), False, True), None),
     ],
 )  # fmt: skip
@@ -67,7 +79,9 @@ def test_a_line_is_a_rule_and_a_rule_is_one_line(line: str, rule: Rule, text: st
     assert parse(line_of(rule), "acl") == (rule,)
 
 
-FORM = 'expected allow|deny USER|%GROUP|ALL "PATTERN"|ALL [final]'
+FORM = 'expected allow|deny USER|%GROUP|ALL "PATTERN"|ALL [final] [as USER] [effect EFFECT]'
+DENIED = "expected as and effect behind allow only: what is denied does not run"
+END = "expected final, as USER, effect EFFECT or the end of the line, got: "
 STAR = "expected * only as the last word of a pattern, got: "
 WHOM = "expected USER, %GROUP or ALL, got: "
 
@@ -77,19 +91,32 @@ WHOM = "expected USER, %GROUP or ALL, got: "
     [
         ("allow", FORM),
         ("allow joe", FORM),
-        ('allow joe "ping" final final', FORM),
-        ("allow joe show version final", FORM),
+        ('allow joe "ping" final final', END + "final"),
+        ("allow joe show version final", END + "version (a pattern of several words stands in quotes)"),
+        ('allow joe "ping" as', END + "as"),
+        ('allow joe "ping" effect', END + "effect"),
+        ('allow joe "ping" effect "reads"', END + "effect"),
+        ('allow joe "ping" "as" www', END + "as"),
+        ('allow joe "ping" as www as www', END + "as"),
+        ('allow joe "ping" effect pure effect pure', END + "effect"),
+        ('allow joe "ping" effect none', "expected pure, reads, writes, executes behind effect, got: none"),
+        ('allow joe "ping" effect READS', "expected pure, reads, writes, executes behind effect, got: READS"),
+        ('allow joe "ping" as %www', "expected a USER behind as, got: %www"),
+        ('allow joe "ping" as ""', "expected a USER behind as, got: "),
+        ('allow joe "ping" as -x', "expected a USER behind as, got: -x"),
+        ('deny joe "ping" as www', DENIED),
+        ("deny joe ALL effect reads", DENIED),
         ('Allow joe "ping"', "expected allow or deny, got: Allow"),
         ('permit joe "ping"', "expected allow or deny, got: permit"),
         ('"allow" joe "ping"', "expected allow or deny, got: allow"),
         ('\ufeffallow joe "ping"', r"expected allow or deny, got: \ufeffallow"),
-        ('allow joe "ping" last', "expected final or the end of the line, got: last"),
-        ('allow joe "ping" "final"', "expected final or the end of the line, got: final"),
-        ('allow joe "ping" Final', "expected final or the end of the line, got: Final"),
-        ("allow joe ALL last", "expected final or the end of the line, got: last"),
+        ('allow joe "ping" last', END + "last"),
+        ('allow joe "ping" "final"', END + "final"),
+        ('allow joe "ping" Final', END + "Final"),
+        ("allow joe ALL last", END + "last"),
         (
             "allow joe show acls",
-            "expected final or the end of the line, got: acls (a pattern of several words stands in quotes)",
+            END + "acls (a pattern of several words stands in quotes)",
         ),
         ("allow joe ping", 'expected "PATTERN" in quotes, or ALL, got: ping'),
         ("allow joe all", 'expected "PATTERN" in quotes, or ALL, got: all'),
@@ -220,8 +247,56 @@ def test_judge(rules: str, command: str, verdict: Verdict) -> None:
 )
 def test_lists_are_judged_apart_and_a_deny_stands(lists: list[str], allowed: bool) -> None:
     parsed = [parse(text, "acl") for text in lists]
-    assert permitted(parsed, "joe", ["staff", "ops"], ("ping",)) is allowed
-    assert permitted(reversed(parsed), "joe", ["staff", "ops"], ("ping",)) is allowed
+    grant = Grant("") if allowed else None
+    assert permitted(parsed, "joe", ["staff", "ops"], ("ping",)) == grant
+    assert permitted(reversed(parsed), "joe", ["staff", "ops"], ("ping",)) == grant
+
+
+@pytest.mark.parametrize(
+    ("lists", "run_as"),
+    [
+        (["allow joe ALL as www"], "www"),
+        (["allow joe ALL as www", "allow joe ALL"], "www"),
+        (["allow joe ALL as www", "allow joe ALL as www"], "www"),
+        (["allow joe ALL as www", "allow joe ALL as ftp"], None),
+        (["allow joe ALL as www", "allow ann ALL as ftp"], "www"),
+        (["allow joe ALL as www", "deny joe ALL"], None),
+        (['allow joe ALL as www\nallow joe "ping"'], ""),
+        (['allow joe "ping" final as www\nallow joe ALL'], "www"),
+    ],
+)
+def test_who_it_runs_as_is_what_the_deciding_rules_say(lists: list[str], run_as: str | None) -> None:
+    expected = None if run_as is None else Grant(run_as)
+    parsed = [parse(text, "acl") for text in lists]
+    assert (
+        permitted(parsed, "joe", (), ("ping",)) == permitted(parsed[::-1], "joe", (), ("ping",)) == expected
+    )
+
+
+@pytest.mark.parametrize(("number", "granted"), list(enumerate(EFFECTS)))
+def test_a_rule_grants_at_most_its_effect(number: int, granted: str) -> None:
+    rules = parse(f"allow joe ALL effect {granted}", "acl")
+    for worse, effect in enumerate(EFFECTS):
+        assert judge(rules, "joe", (), ("ping",), effect) is (ALLOW if worse <= number else NONE)
+    assert judge(rules, "joe", (), ("ping",)) is (ALLOW if granted == "executes" else NONE)
+
+
+@pytest.mark.parametrize(
+    ("rules", "effect", "verdict"),
+    [
+        ('allow joe ALL effect reads final\ndeny joe "exec *"', "pure", ALLOW),
+        ('allow joe ALL effect reads final\ndeny joe "exec *"', "executes", DENY),
+        ('allow joe ALL effect pure\nallow joe "exec *" effect executes', "executes", ALLOW),
+        ('allow joe "exec *" effect executes\nallow joe ALL effect pure', "executes", ALLOW),
+        ("deny joe ALL\nallow joe ALL effect pure", "pure", DENY),
+    ],
+)
+def test_a_rule_that_does_not_grant_so_much_does_not_match(rules: str, effect: str, verdict: Verdict) -> None:
+    assert judge(parse(rules, "acl"), "joe", (), ("exec", "--", "ls"), effect) is verdict
+
+
+def test_effects_are_those_of_the_machine() -> None:
+    assert tuple(effect.word for effect in Effect) == EFFECTS
 
 
 def test_a_user_cannot_be_named_like_a_group_or_like_everyone() -> None:
@@ -244,7 +319,11 @@ def rules(draw: st.DrawFn) -> Rule:
     subject = "" if who is ALL else draw(name.filter(lambda text: text != "ALL" and "\n" not in text))
     more = draw(st.booleans())
     words = draw(command | st.just(())) if more else draw(command)
-    return Rule(draw(st.sampled_from([ALLOW, DENY])), who, subject, words, more, draw(st.booleans()))
+    verdict = draw(st.sampled_from([ALLOW, DENY]))
+    user = name.filter(lambda text: "\n" not in text)
+    run_as = draw(st.just("") | user) if verdict is ALLOW else ""
+    effect = draw(st.sampled_from(["", *EFFECTS])) if verdict is ALLOW else ""
+    return Rule(verdict, who, subject, words, more, draw(st.booleans()), run_as, effect)
 
 
 @given(st.lists(rules(), max_size=5).map(tuple))

@@ -21,6 +21,7 @@ from mesh.admission import (
     Node,
     Refuse,
     admit,
+    judge_image,
     strange,
 )
 from mesh.command import parse
@@ -78,6 +79,26 @@ def test_a_command_that_fits_runs_its_own_image_with_its_arguments() -> None:
     asked = command("show", "fact", "role", "sys.fqdn")
     own = image_of(parse(asked.words).verb)
     assert admit(case(asked)) == Admit(own.image, own.program, own.effect, ("mesh", "role", "sys.fqdn"), True)
+
+
+def test_a_rule_that_grants_less_than_the_command_does_is_none() -> None:
+    facts, exec_ = command("show", "facts"), command("exec", "--", "ls")
+    rules = node('allow alice ALL effect reads\nallow alice "exec -- ls" as www-data')
+    assert isinstance(admit(case(facts, node=rules)), Admit)
+    assert isinstance(admit(case(exec_, node=rules)), Admit)
+    assert admit(case(command("exec", "--shell", "ls"), node=rules)) == Deny()
+    assert admit(case(command("package", "x", "version"), node=rules)) == Deny()
+    assert admit(case(command("ping", words=("reboot",)), node=rules)) == Deny()
+
+
+def test_it_runs_as_the_rules_say() -> None:
+    rules = node('allow alice ALL\nallow alice "exec *" as www-data')
+    decided = [admit(case(command(*words), node=rules)) for words in (("ping",), ("exec", "--", "ls"))]
+    assert [one.run_as for one in decided if isinstance(one, Admit)] == ["", "www-data"]
+
+
+def test_an_image_alone_is_not_run_without_a_rule() -> None:
+    assert judge_image(case(node=node(""))) == Refuse(REFUSED, "no access rule allows it")
 
 
 def test_plan_stops_at_optin() -> None:

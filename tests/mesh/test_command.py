@@ -119,6 +119,13 @@ def test_a_service_loses_its_suffix_before_anybody_looks(verb: str) -> None:
 
 
 FIRST = "one of: ping, show, package, service, file, exec"
+
+
+def test_rows_with_the_same_first_word_stand_together() -> None:
+    firsts = [verb.words[0] for verb in GRAMMAR]
+    assert sorted(firsts, key=firsts.index) == firsts
+
+
 SHOW = (
     "show version, show facts, show fact NAME…, show acls, show acls for USER|%GROUP, "
     "show package NAME, show service NAME, show file PATH, show user NAME, show group NAME"

@@ -1,6 +1,8 @@
 """What programs do to the host from a child of the spawner, and that nothing stays of what is ended."""
 
+import grp
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -10,6 +12,7 @@ import pytest
 import trio
 
 from roles import runner
+from tests.accounts import account, group
 from tests.roles.runners import AMPLE, WORK, Place, place, program
 
 FAMILIES = """
@@ -209,3 +212,35 @@ async def test_what_a_program_left_behind_in_peace_lives_on(tmp_path: Path) -> N
         daemon = int((await here.run(program(body))).output)
         here.stop.ask()
         os.kill(daemon, signal.SIGKILL)
+
+
+IDENTITY = """
+push "id" exec.argv 1
+geteuid %a getegid %b print "%[a]d %[b]d\\n"
+fs.get "/etc/shadow" %c perror "shadow"
+fs.put "/etc/cw-test" "x" perror "etc"
+runas.uid 0 exec "id -u" %c acc %d print "%[d]d\\n"
+retv 0
+"""
+
+
+@pytest.mark.parametrize("of_file", [False, True], ids=["checkout", "one file"])
+async def test_a_command_is_the_user_that_a_rule_names_and_nobody_else(of_file: bool, cw_file: Path) -> None:
+    with group() as other, account(other) as user:
+        entry = pwd.getpwnam(user.name)
+        async with place(cw=cw_file if of_file else None) as here:
+            outcome = await here.run(program(IDENTITY)._replace(run_as=user.name))
+        own = f"{entry.pw_gid}({user.name})"
+        more = f"{grp.getgrnam(other).gr_gid}({other})"
+    groups = f"uid={entry.pw_uid}({user.name}) gid={own} groups={own},{more}"
+    assert outcome.output.decode() == f"{groups}\n{entry.pw_uid} {entry.pw_gid}\n126\n"
+    assert outcome.error_output.decode() == "shadow: (13) Permission denied\netc: (13) Permission denied\n"
+    assert outcome.status == 0
+
+
+async def test_a_user_whom_the_host_does_not_know() -> None:
+    async with place() as here:
+        outcome = await here.run(program('fs.put "/etc/cw-test" "x"')._replace(run_as="nobody-at-all"))
+    sentence = "cannot run as nobody-at-all: no such user here"
+    assert (outcome.status, outcome.fault) == (125, sentence)
+    assert outcome.error_output.decode() == f"{sentence}\n"
