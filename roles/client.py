@@ -257,8 +257,9 @@ class Conversation:
         if not answers:
             return
         self._printer.print(answers)
-        if self._asked.verbose:
-            self._tell("".join(timing(answer, elapsed) + error_lines(answer) for answer in answers))
+        verbose, stderr = self._asked.verbose, self._asked.verbose or self._asked.stderr
+        told = (timing(one, elapsed) * verbose + error_lines(one) * stderr for one in answers)
+        self._tell("".join(told))
 
     def _chosen_printer(self) -> Printer | Collector:
         """What prints in the form that was asked for; plain lines need nothing that is not here already."""

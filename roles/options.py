@@ -32,6 +32,7 @@ class Asked(NamedTuple):
     only: tuple[str, ...] = ()
     optouts: bool = False
     histogram: bool = False
+    stderr: bool = False
     noop: bool = False
     verbose: bool = False
     quiet: bool = False
@@ -158,6 +159,12 @@ OPTIONS: tuple[Option, ...] = (
         "",
         lambda asked, _: asked._replace(histogram=True),
         "draw how many nodes answered after how long",
+    ),
+    Option(
+        ("--stderr",),
+        "",
+        lambda asked, _: asked._replace(stderr=True),
+        "show what nodes write to their error output, on ours",
     ),
     Option(
         ("-n", "--noop"), "", lambda asked, _: asked._replace(noop=True), "check everything, send nothing"

@@ -212,6 +212,14 @@ def test_nothing_that_a_node_prints_acts_on_the_terminal(ask: Ask) -> None:
     assert "web01.example.com: \\x1b[2J\n" in ended.errors
 
 
+def test_error_output_is_shown_where_it_is_asked_for(ask: Ask) -> None:
+    failing = answering(Result(2, b"out\n", b"one\ntwo\n", False, 0))
+    assert ask(failing, "ping").errors == "1 answered: 1 failed\n"
+    ended = ask(failing, "ping", "--stderr")
+    assert ended.output == "web01.example.com 2 out\n"
+    assert ended.errors == "web01.example.com: one\nweb01.example.com: two\n1 answered: 1 failed\n"
+
+
 def test_json_is_one_array_of_what_arrived(ask: Ask) -> None:
     ended = ask(answering(PONG, Result(3, b"\xff", b"", True, 0)), "ping", "--json")
     first, second = json.loads(ended.output)
