@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ import pytest
 from mesh.command import parse
 from mesh.images import image_of
 from mesh.messages import Cancel, Command, Denied, Expired, Message, Optin, Ping, Pong, Result
-from tests.e2e.harness import Site, audited, until
+from tests.e2e.harness import Site, audited, state, until
 from tests.e2e.raw import NOW, Joined, Port, command
 from vm.assembler import assemble
 
@@ -516,3 +517,66 @@ def test_sigterm_lets_what_runs_end(own: Node) -> None:
     own.process.wait_for("stopping")
     assert own.result(serial).status == 124
     assert own.process.finished().status == 0
+
+
+# -- programs
+
+STUBBORN = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def note():
+    with open(sys.argv[1], "a") as file: file.write(f"{os.getpid()}\\n")
+note()
+if not os.fork():
+    os.setsid()
+    if os.fork(): os._exit(0)
+    note()
+    signal.pause()
+signal.pause()
+"""
+"""Leaves its group and its parent, ignores SIGTERM, and says which two processes are left."""
+
+
+def stubborn(notes: Path) -> tuple[str, ...]:
+    """A command that will not end, and writes its processes there."""
+    notes.touch()
+    return ("exec", "--", sys.executable, "-ISc", STUBBORN, str(notes))
+
+
+def noted(notes: Path) -> list[int]:
+    return [int(pid) for pid in notes.read_text().split()]
+
+
+def test_cancel_ends_all_that_a_program_has_started(node: Node, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    serial = node.begin(*stubborn(notes))
+    until(lambda: notes.read_text().count("\n") == 2, "noted")
+    assert not any(state(pid) in ("", "Z") for pid in noted(notes))
+    node.cancel(serial)
+    result = node.result(serial)
+    assert (result.status, result.output.splitlines()[-1][:16]) == (125, b"fault: cancelled")
+    gone(noted(notes))
+    node.works()
+
+
+def test_the_run_time_ends_all_that_a_program_has_started(node: Node, tmp_path: Path) -> None:
+    """However far it has come by then."""
+    notes = tmp_path / "notes"
+    result = node.run(*stubborn(notes), run_time=700)
+    assert (result.status, result.output) == (124, b"killed: run time\n")
+    gone(noted(notes))
+    node.works()
+
+
+def test_a_lost_broker_does_not_stop_a_program(own: Node, tmp_path: Path) -> None:
+    fifo, done = tmp_path / "fifo", tmp_path / "done"
+    os.mkfifo(fifo)
+    serial = own.begin("exec", "--shell", f"read x < {fifo} && echo $x > {done}")
+    until(lambda: own.audited(serial) == ["ran"], "begun")
+    own.session.close()
+    own.join()
+    fifo.write_text("yes\n")
+    until(lambda: own.audited(serial) == ["ran", "ended"], "ended")
+    assert done.read_text() == "yes\n"
+    assert own.entries()[-1]["status"] == 0
+    own.beats()  # and nobody hears of it later

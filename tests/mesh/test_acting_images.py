@@ -59,6 +59,7 @@ LOCKED = (1, b"", b"cw: the package manager is locked by another program: E: Cou
 FULL = (1, b"", b"cw: cannot install x: You don't have enough free space in /var/cache/apt/archives/.\n")
 NO_SERVICE = (1, b"", b"cw: unknown service: x\n")
 NO_SYSTEMD = (1, b"", b"cw: systemd does not run here\n")
+BAD_NAME = (2, b"", b"cw: not a package: 'x' (expected: NAME)\n")
 NO_MANAGER = (126, b"", b"cw: this host has no package manager that is known here (apt, dnf)\n")
 NONE = "not installed: x (available: 2.0-1)\n"
 
@@ -81,6 +82,8 @@ MANAGED: list[tuple[str, dict[str, tuple[int, bytes, bytes]], list[str], int, st
     ("show package x", {"pkg-version": NO, "pkg-latest": UNKNOWN}, ["pkg-version x", "pkg-latest x"], 1, ""),
     ("package x version", {"pkg-version": V1}, ["pkg-version x"], 0, "1.0-1\n"),
     ("package x version", {"pkg-version": NO, "pkg-latest": V2}, ["pkg-version x", "pkg-latest x"], 1, NONE),
+    ("package x version", {"pkg-version": NO_MANAGER}, ["pkg-version x"], 126, ""),
+    ("show package x", {"pkg-version": BAD_NAME}, ["pkg-version x"], 2, ""),
     ("package x latest", {"pkg-latest": V2}, ["pkg-latest x"], 0, "2.0-1\n"),
     ("package x latest", {"pkg-latest": UNKNOWN}, ["pkg-latest x"], 1, ""),
     ("package x latest", {"pkg-latest": NO_MANAGER}, ["pkg-latest x"], 126, ""),

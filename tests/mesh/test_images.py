@@ -99,7 +99,7 @@ DIGESTS = {
     "mesh.account": (1, "9871fc181045b3b6"),
     "mesh.exec": (1, "c13663381e2065eb"),
     "mesh.file": (1, "13f2c7aa81cf9d16"),
-    "mesh.package": (1, "c7eb17996967b59c"),
+    "mesh.package": (1, "94456305286ac256"),
     "mesh.service": (1, "bf2bd48ad45e64fe"),
 }
 
