@@ -17,7 +17,7 @@ from errors import CwError
 
 BACKLOG = 4096
 _OUT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-BATCH = 64
+BATCH = 16
 """Connections accepted between two checkpoints."""
 PAUSE = 0.2
 """Seconds without accepting where descriptors or memory have run out."""
@@ -93,6 +93,8 @@ def block_of(address: str) -> str:
     """What counts as one place where connections come from: an IPv4 address, or the /64 of an IPv6 one, all
     of which one host may use.
     """
+    if ":" not in address:
+        return address
     bare, _, scope = address.partition("%")
     try:
         prefix = socket.inet_pton(socket.AF_INET6, bare)[:8]

@@ -116,6 +116,7 @@ class Broker:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hub.run)
+                nursery.start_soon(self._lanes.run)
                 nursery.start_soon(self._spread_for_ever)
                 nursery.start_soon(self._sweep_for_ever)
         finally:

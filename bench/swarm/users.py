@@ -22,6 +22,13 @@ TIMEOUT = 40_000
 _DONE, _ERROR = int(Kind.DONE), int(Kind.ERROR)
 
 
+def _some(sock: socket.socket) -> bytes:
+    if received := sock.recv(READ):
+        return received
+    sock.close()
+    raise ConnectionError("the broker hung up in the handshake")
+
+
 class Answered(NamedTuple):
     """How a request ended: seconds from REQUEST to DONE, and the counts."""
 
@@ -29,7 +36,7 @@ class Answered(NamedTuple):
     done: Done
 
 
-class _Asking:
+class Asking:
     """A connection with a REQUEST that is ready to be sent."""
 
     def __init__(self, sock: socket.socket, established: Established, sealed: bytes) -> None:
@@ -39,11 +46,21 @@ class _Asking:
         self.began = 0.0
         self.answered: Answered | None = None
 
+    def ask(self) -> Answered:
+        """Send it, and wait for its end."""
+        self.send()
+        while self.answered is None:
+            self.receive()
+        self.sock.close()
+        return self.answered
+
     def send(self) -> None:
+        """Begin it."""
         self.began = time.perf_counter()
         self.sock.sendall(self.sealed)
 
     def receive(self) -> None:
+        """Take what has come; `answered` where that was the end of it."""
         received = self.sock.recv(READ)
         if not received:
             raise SystemExit("the broker hung up on a user")
@@ -78,7 +95,7 @@ class User:
         self, times: int, *words: str, targets: Sequence[str] | None = None, timeout: int = TIMEOUT
     ) -> list[Answered]:
         """The same request so many times at once; every connection is there before the first is sent."""
-        askings = [self._connected(words, targets, timeout) for _ in range(times)]
+        askings = [self.connected(words, targets, timeout) for _ in range(times)]
         by_fd = {asking.sock.fileno(): asking for asking in askings}
         with select.epoll() as epoll:
             for fd, asking in by_fd.items():
@@ -92,16 +109,19 @@ class User:
                         by_fd.pop(fd).sock.close()
         return [asking.answered for asking in askings if asking.answered is not None]
 
-    def _connected(self, words: tuple[str, ...], targets: Sequence[str] | None, timeout: int) -> _Asking:
+    def connected(
+        self, words: tuple[str, ...], targets: Sequence[str] | None = None, timeout: int = TIMEOUT
+    ) -> Asking:
+        """A new connection. Raises ConnectionError where the broker takes none."""
         sock = socket.create_connection(self._address)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         initiator = Initiator(Peer.CLIENT, self._broker_key, os.urandom(32))
         sock.sendall(initiator.first())
-        while (done := initiator.feed(sock.recv(READ))) is None:
+        while (done := initiator.feed(_some(sock))) is None:
             pass
         established, _ = done
         named = None if targets is None else tuple(targets)
         auth = KeyAuth(self._key.public.hex(), os.urandom(32), b"")
         request = Request(PROTOCOL, self._key.name, auth, words, (), "run", named, timeout, 0, False)
         signed = encode(sign(request, self._key, established.hash))
-        return _Asking(sock, established, established.transport.seal(signed))
+        return Asking(sock, established, established.transport.seal(signed))

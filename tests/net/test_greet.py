@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,7 @@ async def storm(agents: int, clients: int) -> Rounds:
     records = {peer: initiator(peer).first() for peer in Peer}
     async with trio.open_nursery() as counting:
         counting.start_soon(rounds.count)
+        counting.start_soon(lanes.run)
         async with trio.open_nursery() as nursery:
             for peer, number in ((Peer.AGENT, agents), (Peer.CLIENT, clients)):
                 for _ in range(number):
@@ -79,6 +81,33 @@ async def test_a_storm_takes_a_bounded_part_of_each_round() -> None:
     rounds = await storm(200, 100)
     assert max(rounds.computed.values()) <= 2 * AT_ONCE  # the counter itself has its turn before or after
     assert rounds.last(Peer.AGENT) >= 200 // (2 * AT_ONCE)
+
+
+async def test_who_gives_up_waiting_holds_nobody_up() -> None:
+    lanes, door = Lanes(), Door(4096)
+    record = initiator(Peer.CLIENT).first()
+    done: list[object] = []
+
+    async def feed(scope: trio.CancelScope) -> None:
+        with scope:
+            done.append(await lanes.feed(Responder(BROKER, EPHEMERALS[1]), record, at_the_door(door)))
+
+    async with trio.open_nursery() as nursery:
+        scopes = [trio.CancelScope() for _ in range(5 * AT_ONCE)]
+        for scope in scopes:
+            nursery.start_soon(feed, scope)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(done) == AT_ONCE
+        for scope in scopes[::2]:
+            scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as running:
+            running.start_soon(lanes.run)
+            with trio.fail_after(10):
+                while len(nursery.child_tasks):
+                    await trio.lowlevel.checkpoint()
+            running.cancel_scope.cancel()
+    assert len(done) >= len(scopes) // 2
 
 
 async def test_users_do_not_wait_for_the_agents_that_came_before_them() -> None:
