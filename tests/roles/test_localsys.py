@@ -23,7 +23,9 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import cw, json
 status = cw.main(["localsys", "identify"])
-print(json.dumps([status, sorted(sys.modules)]), file=sys.stderr)
+from roles.lean import Postponed
+loaded = [name for name, module in sys.modules.items() if not isinstance(module, Postponed)]
+print(json.dumps([status, sorted(loaded)]), file=sys.stderr)
 """
 
 
