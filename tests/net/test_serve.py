@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import resource
 import socket
@@ -14,6 +15,7 @@ import trio.testing
 
 from net.serve import (
     ADDRESS_SHARE,
+    FEW,
     FREE,
     HELD,
     SPARE,
@@ -213,3 +215,30 @@ async def test_who_is_turned_away_hears_the_end_of_file(nursery: trio.Nursery) -
         sock.close()
     with trio.CancelScope(shield=True):
         await first.aclose()
+
+
+async def test_once_the_pool_is_half_full_a_few_come_in_at_a_time(nursery: trio.Nursery) -> None:
+    (listener,) = listen("127.0.0.1", 0)
+    door = Door(40)
+    inside: list[socket.socket] = []
+
+    async def welcome(sock: socket.socket, address: str, ticket: Ticket) -> None:
+        inside.append(sock)
+        await trio.lowlevel.checkpoint()
+
+    callers = [
+        socket.create_connection(listener.getsockname(), source_address=(f"127.0.0.{number}", 0))
+        for number in range(2, 34)
+    ]
+    nursery.start_soon(accept, listener, door, welcome, nursery, [].append)
+    came = [0]
+    with trio.fail_after(10):
+        while came[-1] < len(callers):
+            await trio.lowlevel.checkpoint()
+            came.append(door.accepted)
+    steps = [after - before for before, after in itertools.pairwise(came) if before >= 20]
+    assert max(steps) == FEW
+    assert 20 in came
+    nursery.cancel_scope.cancel()
+    for sock in (listener, *inside, *callers):
+        sock.close()
