@@ -206,7 +206,8 @@ class Agent:
         if decision is None:
             decision = await self._judge_image(case)
         if isinstance(decision, Admit):
-            await self._accept(Errand(asked.admitted(), decision))
+            if not await self._answered_at_once(asked, decision):
+                await self._accept(Errand(asked.admitted(), decision))
         elif isinstance(decision, Drop):
             self._log.warning(f"{session.broker} sent serial {asked.serial:016x} again, or late: dropped")
         else:
@@ -224,15 +225,19 @@ class Agent:
         except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
             return Refuse(FAULT, f"the image could not be verified: {error}")
 
+    async def _answered_at_once(self, asked: Asked, admitted: Admit) -> bool:
+        if not (admitted.runs and self._places.value):
+            return False
+        began = trio.current_time()
+        outcome = self._at_once(admitted, self._limits_of(asked.command), self._host)
+        if outcome is None:
+            return False
+        answer = self._begun(asked, admitted) or self._ended(asked, outcome, began)
+        await asked.answer(messages.Optin(), answer)
+        return True
+
     async def _accept(self, errand: Errand) -> None:
         asked = errand.asked
-        if errand.admitted.runs and self._places.value:
-            began = trio.current_time()
-            outcome = self._at_once(errand.admitted, self._limits_of(asked.command), self._host)
-            if outcome is not None:
-                answer = self._begun(errand) or self._ended(asked, outcome, began)
-                await asked.answer(messages.Optin(), answer)
-                return
         await asked.answer(messages.Optin())
         if not errand.admitted.runs or asked.session.over:
             return
@@ -268,7 +273,7 @@ class Agent:
         if late := expired(command, asked.session.now()):
             self._note("expired", asked, late._asdict())
             return messages.Expired()
-        if unable := self._begun(errand):
+        if unable := self._begun(asked, errand.admitted):
             return unable
         began = trio.current_time()
         limits = self._limits_of(command)
@@ -280,10 +285,10 @@ class Agent:
             return self._limits
         return self._limits._replace(seconds=min(self._limits.seconds, command.run_time / 1000))
 
-    def _begun(self, errand: Errand) -> messages.Message | None:
+    def _begun(self, asked: Asked, admitted: Admit) -> messages.Message | None:
         """Note what is about to run, or has done nothing yet that shows; the answer where that cannot be."""
         try:
-            self._record("ran", errand.asked, _manner(errand.admitted))
+            self._record("ran", asked, _manner(admitted))
         except AuditError as error:
             self._log.error(f"{error}; so nothing runs")
             return _result(failed("the audit log of this node cannot be written"), 0.0)
