@@ -27,6 +27,10 @@ from bench.swarm.site import Site
 
 STARTS = 7
 """How often one agent is started alone."""
+AGAIN = 300
+"""How often it is asked then."""
+IDLE = 5.0
+"""Seconds in which agents are watched that nobody asks."""
 PATIENCE = 300.0
 """Seconds after which agents that are not connected have failed."""
 SPARE = 200
@@ -140,17 +144,37 @@ def figure(name: str, value: float, unit: str, goal: str = "") -> None:
     )
 
 
-def commands(site: Site, agents: Sequence[Agent], rounds: int) -> None:
-    """What each command costs an agent."""
+def asked(site: Site, who: Identity) -> float:
+    """Seconds of processor time that a `ping` takes on a node of its own that is asked again and again."""
     user = site.user()
+    with started(site, [who]) as agents:
+        user.ask("ping")
+        before = spent(agents)
+        for _ in range(AGAIN):
+            user.ask("ping")
+        return (spent(agents) - before) / AGAIN
+
+
+def upkeep(agents: Sequence[Agent]) -> float:
+    """Seconds of processor time a second of all agents while nobody asks them."""
+    before = spent(agents)
+    time.sleep(IDLE)
+    return (spent(agents) - before) / IDLE
+
+
+def commands(site: Site, agents: Sequence[Agent], rounds: int) -> None:
+    """What each command costs an agent that shares this host with all others, upkeep left out."""
+    user = site.user()
+    idle = upkeep(agents)
+    figure("upkeep of an agent, a second", idle / len(agents) * 1e3, "ms")
     for words, goal in ((("ping",), "0.5 ms"), (("show", "version"), "0.5 ms"), (("show", "facts"), "")):
         user.ask(*words)
-        before = spent(agents)
+        before, began = spent(agents), time.perf_counter()
         for _ in range(rounds):
             assert user.ask(*words).done.results == len(agents)
-        used = spent(agents) - before
+        used = spent(agents) - before - idle * (time.perf_counter() - began)
         figure(
-            f"processor time of `{' '.join(words)}` on its node",
+            f"processor time of `{' '.join(words)}`, beside all others",
             used / rounds / len(agents) * 1e3,
             "ms",
             goal,
@@ -166,6 +190,8 @@ def main(count: int, rounds: int) -> None:
         wall, used = alone(site, identities[0])
         figure("one alone, from its start to its session", wall, "ms")
         figure("processor time of that", used, "ms")
+        again = asked(site, identities[0])
+        figure("processor time of a `ping`, again and again", again * 1e3, "ms", "0.5 ms")
         began = time.perf_counter()
         with started(site, identities) as agents:
             figure("all at once, until the last has its session", time.perf_counter() - began, "s")
