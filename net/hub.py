@@ -1,7 +1,9 @@
 """The broker's fast path: all established sessions' sockets in one private epoll set that one task serves.
 
 A Trio task and a stream for each session cost 335 ms for a broadcast to 10,000 sessions and its answers;
-this way it costs 94 ms, and 0.4 KiB a session instead of 5.4 (bench/ has the harness). So a session here is
+this way it cost 94 ms, and 0.4 KiB a session instead of 5.4. With all that a broker does besides, ledgers and
+two messages relayed for each node, it is 25 µs of processor time a node, and a request to 10,000 takes twice
+as long as a plain loop that moves the same bytes (python -m bench.broker). So a session here is
 a `Link`, a plain object; what is to be sent is sealed into the link's queue at once and written when the
 batch of events at hand is done, many messages in one system call; what a socket does not take waits for the
 same epoll set. Nothing here awaits a peer.
