@@ -29,6 +29,8 @@ LOGGED = 100
 """Lines that one command may log."""
 OVERHEAD = 4096
 """Bytes of a child's last frame that are not output."""
+CANCELLED = "cancelled"
+"""The fault of a machine that was told to stop."""
 DIED = "the process that starts commands died"
 
 
@@ -116,7 +118,8 @@ class Runner:
         if outcome is None:
             outcome = await self._obituary(child, stop)
             self._spawner.kill(child.number)
-        return outcome
+        late = child.overrun and not stop.asked and outcome.fault == CANCELLED
+        return overran(outcome) if late else outcome
 
     async def _heed(self, child: _Child, stop: Stop, scope: trio.CancelScope) -> None:
         await stop.wait()
@@ -144,12 +147,19 @@ class Runner:
         if child.overrun:
             return Outcome(OVERRUN, b"", KILLED, False, KILLED.decode().strip())
         if stop.asked:
-            return failed("cancelled")
+            return failed(CANCELLED)
         if self._dead.is_set():
             return failed(DIED)
         with trio.move_on_after(LAST_WORDS):
             await child.ended.wait()
         return failed(f"the process that ran it ended without an answer ({_how(child.status)})")
+
+
+def overran(outcome: Outcome) -> Outcome:
+    """What a machine told that was stopped because its time was up: it had begun to count later than we."""
+    before, newline, _ = outcome.error_output.removesuffix(b"\n").rpartition(b"\n")
+    error_output = before + newline + KILLED
+    return outcome._replace(status=OVERRUN, error_output=error_output, fault=KILLED.decode().strip())
 
 
 def failed(sentence: str) -> Outcome:

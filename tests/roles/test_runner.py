@@ -5,6 +5,7 @@ import os
 
 import pytest
 import trio
+import trio.testing
 
 from mesh.admission import Admit
 from mesh.command import parse
@@ -108,6 +109,26 @@ async def test_what_runs_delays_neither_the_loop_nor_another_command(reading: st
         here.stop.ask()  # only now: so all of the above was done while it ran
 
 
+async def test_what_is_stopped_because_its_time_is_up_was_not_cancelled(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """Its own clock begins with the machine; on a busy host that is late."""
+    body = READING + 'error "so far"\nsyslog "info" "begun"\n' + ENDLESS
+    outcomes: list[Outcome] = []
+
+    async def run() -> None:
+        outcomes.append(await here.run(program(body), AMPLE._replace(seconds=20)))
+
+    async with place() as here:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await here.host.heard.wait()
+            mock_clock.jump(20 + runner.LAST_WORDS)
+        (outcome,) = outcomes
+        assert (outcome.status, outcome.fault) == (OVERRUN, "killed: run time")
+        assert outcome.error_output == b"so far\n" + KILLED
+
+
 HEED_NOTHING = """
 def work(channel):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -167,7 +188,7 @@ async def test_a_child_that_does_not_answer(name: str) -> None:
 async def test_a_command_that_logs_without_end_is_not_heard_for_ever() -> None:
     body = READING + f'set %b {LOGGED + 50}\nagain: syslog "info" "x"\nsub %b 1\neq %b 0\njnz again'
     async with place() as here:
-        assert (await here.run(program(body))).status == 0
+        assert (await here.run(program(body), AMPLE._replace(seconds=20))).status == 0
         assert here.host.logged == [("info", "x")] * LOGGED
 
 
