@@ -22,7 +22,7 @@ FIRST = 256
 """Bytes read at once of who has no session yet: more than the first record has, after which every honest peer
 waits for the answer.
 """
-AT_ONCE = 8
+AT_ONCE = 4
 """Handshakes that are computed in one round of the scheduler, of agents and of clients each."""
 
 

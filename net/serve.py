@@ -17,7 +17,7 @@ from errors import CwError
 
 BACKLOG = 4096
 _OUT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-BATCH = 16
+BATCH = 8
 """Connections accepted between two checkpoints."""
 FEW = 4
 """The same once the pool is half full: fewer than handshakes that are computed meanwhile, so that who comes
