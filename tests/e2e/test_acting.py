@@ -217,19 +217,22 @@ def test_a_client_that_leaves_stops_nothing_that_executes(node: Node, end: str) 
     until(lambda: done.exists() and done.read_text() == "yes\n", "done")
 
 
-def test_what_the_node_does_not_allow(node: Node) -> None:
-    node.site.agent("web02", {}, f"allow {node.site.user} ALL effect reads\n")
-    node.site.agent("web03", {}, None, 'agent.max_effect="reads"')
-    assert (
-        node.site.ask("show", "user", "root", "-w", "sys.fqdn=/0[23]/").errors
-        == "2 answered: 2 ok; 1 opted out\n"
-    )
-    for words in (("exec", "--", "true"), ("package", "x", "install"), ("service", "x", "stop")):
-        asked = node.site.ask(*words[:1], "-w", "sys.fqdn=/0[23]/", *words[1:], status=1)
-        name = f"{words[0]} {words[1] if words[0] == 'exec' else words[2]}"
-        assert asked.output == (
-            f"web03.example.com 126 {name} executes: more than agent.max_effect = 'reads' allows here\n"
+def test_what_the_node_does_not_allow(cw: tuple[str, ...], tmp_path: Path) -> None:
+    with Site(tmp_path, cw) as site:
+        site.broker()
+        site.agent("web01")
+        site.agent("web02", {}, f"allow {site.user} ALL effect reads\n")
+        site.agent("web03", {}, None, 'agent.max_effect="reads"')
+        assert (
+            site.ask("show", "user", "root", "-w", "sys.fqdn=/0[23]/").errors
+            == "2 answered: 2 ok; 1 opted out\n"
         )
-        assert asked.errors == "1 answered: 1 failed; 1 opted out; 1 denied\n"
-    acls = node.site.ask("show", "acls", "-w", "sys.fqdn=web02.example.com")
-    assert acls.output == f"web02.example.com 0 allow {node.site.user} ALL effect reads\n"
+        for words in (("exec", "--", "true"), ("package", "x", "install"), ("service", "x", "stop")):
+            asked = site.ask(*words[:1], "-w", "sys.fqdn=/0[23]/", *words[1:], status=1)
+            name = f"{words[0]} {words[1] if words[0] == 'exec' else words[2]}"
+            assert asked.output == (
+                f"web03.example.com 126 {name} executes: more than agent.max_effect = 'reads' allows here\n"
+            )
+            assert asked.errors == "1 answered: 1 failed; 1 opted out; 1 denied\n"
+        acls = site.ask("show", "acls", "-w", "sys.fqdn=web02.example.com")
+        assert acls.output == f"web02.example.com 0 allow {site.user} ALL effect reads\n"
