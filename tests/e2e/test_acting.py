@@ -8,6 +8,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
