@@ -147,9 +147,10 @@ if os.fork() == 0:
 
 @pytest.mark.parametrize("leader_waits", [True, False], ids=["with its parent", "left over by its parent"])
 def test_killing_a_child_kills_its_children(leader_waits: bool, spawner: Spawner) -> None:
-    wait = "os.wait()" if leader_waits else "signal.signal(signal.SIGTERM, signal.SIG_DFL); signal.pause()"
-    channel = spawner.start(1, GRANDCHILD + wait)
-    assert channel.recv(5) == b"ready"
+    default = "signal.signal(signal.SIGTERM, signal.SIG_DFL);"
+    life = "os.wait()" if leader_waits else "signal.pause()"
+    channel = spawner.start(1, f"{GRANDCHILD}{'' if leader_waits else default}channel.send(b'ready');{life}")
+    assert channel.recv(10, socket.MSG_WAITALL) == b"readyready"  # both of them
     spawner.ask(Request.KILL if leader_waits else Request.STOP, 1)
     assert spawner.ended()[0] == 1
     assert channel.recv(64) == b""  # nobody has the other end any more
