@@ -7,6 +7,8 @@ import itertools
 import os
 import resource
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import NoReturn, cast
 
 import pytest
@@ -19,6 +21,7 @@ from net.serve import (
     FREE,
     HELD,
     SPARE,
+    UNSENT,
     Door,
     ListenError,
     Ticket,
@@ -117,6 +120,24 @@ def test_a_ticket_counts_once() -> None:
 )
 def test_an_address_is_plain(name: tuple[object, ...], address: str) -> None:
     assert address_of(name) == address
+
+
+def test_what_the_kernel_keeps_for_who_reads_nothing_is_bounded() -> None:
+    (listener,) = listen("127.0.0.1", 0)
+    with listener, socket.create_connection(listener.getsockname()) as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        near, _ = listener.accept()
+        with near:
+            assert near.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            near.setblocking(False)
+            assert sum(taken(near)) < 2 * UNSENT
+
+
+def taken(sock: socket.socket) -> Iterator[int]:
+    """Bytes that a socket takes, until it takes no more or far too many."""
+    with suppress(BlockingIOError):
+        for _ in range(32):
+            yield sock.send(bytes(UNSENT // 4))
 
 
 def test_a_port_in_use_is_one_sentence() -> None:
