@@ -56,11 +56,12 @@ format: $(READY)  ## put every file in the house's form
 
 dist: dist/cw  ## the one file, dist/cw
 
-bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a broker and a client of ten thousand (6 minutes)
+bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a broker and a client of ten thousand (7 minutes)
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.agents
 	$(BIN)/python -m bench.vm
 	$(BIN)/python -m bench.broker
+	$(BIN)/python -m bench.flood
 	$(BIN)/python -m bench.client
 
 reference: $(READY)  ## write docs/pendulum.md anew from the table of instructions
