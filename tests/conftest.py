@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import settings
 
 settings.register_profile("deterministic", derandomize=True, deadline=None, database=None)
@@ -17,6 +18,13 @@ settings.load_profile("deterministic")
 os.umask(0o022)  # of files that others can write, cw takes no configuration
 
 CHECKOUT = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors: a third of their time tests wait for something, as for a heartbeat."""
+    return len(os.sched_getaffinity(0)) + 1
+
 
 ON_DEBIAN = ("tests/host/test_systems_apt.py", "tests/host/test_systems_systemd.py")
 """Tests that need a Debian to themselves (tests/host/debian_root.py)."""
@@ -41,6 +49,20 @@ def pytest_unconfigure() -> None:
     for making in MAKING:
         making.kill()
         making.wait()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_lock_to_be_lost() -> None:
+    """Let coverage go without its lock, which the interpreter's own makes superfluous.
+
+    It is taken at every call of a function that is measured. What net.bounded raises between two instructions
+    may come when it has just been taken: nobody returns it then, and the next call waits for ever.
+    """
+    measuring = Coverage.current()
+    if measuring is not None:
+        collector = measuring._collector
+        assert collector is not None
+        collector.data_lock = None
 
 
 @pytest.fixture(scope="session")
