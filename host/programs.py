@@ -205,10 +205,12 @@ def _end(program: subprocess.Popen[bytes], known: set[int]) -> None:
         _send(program, signal.SIGKILL)
         end_below(os.getpid(), known)
         deadline = time.monotonic() + REAPING
-        program.poll()
-        while _unreaped(children(os.getpid()) - known) and time.monotonic() < deadline:
-            select.poll().poll(1)
+        # Until a look finds nobody: whose parent was reaped a moment ago is ours by the next one.
+        while (left := children(os.getpid()) - known) and time.monotonic() < deadline:
             program.poll()
+            if _unreaped(left - {program.pid}) or program.returncode is None:
+                select.poll().poll(1)
+        program.poll()
 
 
 def _send(program: subprocess.Popen[bytes], number: signal.Signals) -> None:
