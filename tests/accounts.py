@@ -32,7 +32,7 @@ def account(*groups: str, expired: bool = False) -> Iterator[Account]:
             _run("chage", "-E", "0", name)
         yield Account(name, PASSWORD)
     finally:
-        _run("userdel", name)
+        _run("userdel", "--force", name)  # a process of theirs may not have ended yet
 
 
 @contextlib.contextmanager
