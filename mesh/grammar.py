@@ -37,13 +37,15 @@ class Argument(NamedTuple):
 class Verb(NamedTuple):
     """One row of the grammar: `words` open a command, `arguments` follow, `function` of `module` runs it.
 
-    A string among the arguments is a word of the verb's own: `package NAME install`.
+    A string among the arguments is a word of the verb's own: `package NAME install`. `effect` is the most that
+    it does to a node, a word of vm.opcodes.Effect, written here so that a client need not assemble to know.
     """
 
     words: tuple[str, ...]
     arguments: tuple[Argument | str, ...]
     module: str
     function: str
+    effect: str
     sentence: str
 
     @property
@@ -122,34 +124,36 @@ _ARGV = Argument("ARGV", re.compile(r".*", re.DOTALL), "ARGV is a program and it
 _LINE = Argument("LINE", re.compile(r".*", re.DOTALL), "LINE is one word, a line for /bin/sh")
 
 
+PURE, READS, WRITES, EXECUTES = acl.EFFECTS
+
 # fmt: off
 GRAMMAR: tuple[Verb, ...] = (
-    Verb(("ping",), (), "mesh", "mesh.ping", "answers pong"),
-    Verb(("show", "version"), (), "mesh", "mesh.show.version", "prints the version of cw"),
-    Verb(("show", "facts"), (), "mesh", "mesh.show.facts", "prints every fact as name=value, sorted"),
-    Verb(("show", "fact"), (_FACTS,), "mesh", "mesh.show.fact", "prints the facts named"),
-    Verb(("show", "acls"), (), "mesh", "mesh.show.acls", "prints the access rules in force"),
-    Verb(("show", "acls", "for"), (_WHOM,), "mesh", "mesh.show.acls.for", "prints those for one user or group"),
-    Verb(("show", "package"), (_PACKAGE,), "mesh.package", "mesh.show.package", "prints its versions"),
-    Verb(("show", "service"), (_SERVICE,), "mesh.service", "mesh.show.service", "prints whether it runs, and starts at boot"),
-    Verb(("show", "file"), (_PATH,), "mesh.file", "mesh.show.file", "prints owner, mode, size and time"),
-    Verb(("show", "user"), (_ACCOUNT,), "mesh.account", "mesh.show.user", "prints the account, without its password"),
-    Verb(("show", "group"), (_ACCOUNT,), "mesh.account", "mesh.show.group", "prints its number and its members"),
-    Verb(("package", "recache"), (), "mesh.package", "mesh.package.recache", "reads anew what the repositories have"),
-    Verb(("package",), (_PACKAGE, "install", _VERSION), "mesh.package", "mesh.package.install", "installs the latest, or that version"),
-    Verb(("package",), (_PACKAGE, "remove"), "mesh.package", "mesh.package.remove", "removes it, if it is there"),
-    Verb(("package",), (_PACKAGE, "version"), "mesh.package", "mesh.package.version", "prints which version is installed"),
-    Verb(("package",), (_PACKAGE, "latest"), "mesh.package", "mesh.package.latest", "prints which version would be"),
-    Verb(("service",), (_SERVICE, "start"), "mesh.service", "mesh.service.start", "starts it"),
-    Verb(("service",), (_SERVICE, "stop"), "mesh.service", "mesh.service.stop", "stops it"),
-    Verb(("service",), (_SERVICE, "restart"), "mesh.service", "mesh.service.restart", "stops and starts it"),
-    Verb(("service",), (_SERVICE, "reload"), "mesh.service", "mesh.service.reload", "has it read its files again"),
-    Verb(("service",), (_SERVICE, "status"), "mesh.service", "mesh.service.status", "prints running, or stopped with status 1"),
-    Verb(("service",), (_SERVICE, "enable"), "mesh.service", "mesh.service.enable", "starts it at boot from now on"),
-    Verb(("service",), (_SERVICE, "disable"), "mesh.service", "mesh.service.disable", "starts it at boot no more"),
-    Verb(("file",), (_PATH, "sha1"), "mesh.file", "mesh.file.sha1", "prints the SHA-1 of its contents"),
-    Verb(("file",), (_PATH, "get"), "mesh.file", "mesh.file.get", "prints its contents"),
-    Verb(("exec", "--"), (_ARGV,), "mesh.exec", "mesh.exec", "runs a program, without a shell"),
-    Verb(("exec", "--shell"), (_LINE,), "mesh.exec", "mesh.exec.shell", "has a shell run a line"),
+    Verb(("ping",), (), "mesh", "mesh.ping", PURE, "answers pong"),
+    Verb(("show", "version"), (), "mesh", "mesh.show.version", PURE, "prints the version of cw"),
+    Verb(("show", "facts"), (), "mesh", "mesh.show.facts", READS, "prints every fact as name=value, sorted"),
+    Verb(("show", "fact"), (_FACTS,), "mesh", "mesh.show.fact", READS, "prints the facts named"),
+    Verb(("show", "acls"), (), "mesh", "mesh.show.acls", PURE, "prints the access rules in force"),
+    Verb(("show", "acls", "for"), (_WHOM,), "mesh", "mesh.show.acls.for", PURE, "prints those for one user or group"),
+    Verb(("show", "package"), (_PACKAGE,), "mesh.package", "mesh.show.package", READS, "prints its versions"),
+    Verb(("show", "service"), (_SERVICE,), "mesh.service", "mesh.show.service", READS, "prints whether it runs, and starts at boot"),
+    Verb(("show", "file"), (_PATH,), "mesh.file", "mesh.show.file", READS, "prints owner, mode, size and time"),
+    Verb(("show", "user"), (_ACCOUNT,), "mesh.account", "mesh.show.user", READS, "prints the account, without its password"),
+    Verb(("show", "group"), (_ACCOUNT,), "mesh.account", "mesh.show.group", READS, "prints its number and its members"),
+    Verb(("package", "recache"), (), "mesh.package", "mesh.package.recache", EXECUTES, "reads anew what the repositories have"),
+    Verb(("package",), (_PACKAGE, "install", _VERSION), "mesh.package", "mesh.package.install", EXECUTES, "installs the latest, or that version"),
+    Verb(("package",), (_PACKAGE, "remove"), "mesh.package", "mesh.package.remove", EXECUTES, "removes it, if it is there"),
+    Verb(("package",), (_PACKAGE, "version"), "mesh.package", "mesh.package.version", EXECUTES, "prints which version is installed"),
+    Verb(("package",), (_PACKAGE, "latest"), "mesh.package", "mesh.package.latest", EXECUTES, "prints which version would be"),
+    Verb(("service",), (_SERVICE, "start"), "mesh.service", "mesh.service.start", EXECUTES, "starts it"),
+    Verb(("service",), (_SERVICE, "stop"), "mesh.service", "mesh.service.stop", EXECUTES, "stops it"),
+    Verb(("service",), (_SERVICE, "restart"), "mesh.service", "mesh.service.restart", EXECUTES, "stops and starts it"),
+    Verb(("service",), (_SERVICE, "reload"), "mesh.service", "mesh.service.reload", EXECUTES, "has it read its files again"),
+    Verb(("service",), (_SERVICE, "status"), "mesh.service", "mesh.service.status", EXECUTES, "prints running, or stopped with status 1"),
+    Verb(("service",), (_SERVICE, "enable"), "mesh.service", "mesh.service.enable", EXECUTES, "starts it at boot from now on"),
+    Verb(("service",), (_SERVICE, "disable"), "mesh.service", "mesh.service.disable", EXECUTES, "starts it at boot no more"),
+    Verb(("file",), (_PATH, "sha1"), "mesh.file", "mesh.file.sha1", READS, "prints the SHA-1 of its contents"),
+    Verb(("file",), (_PATH, "get"), "mesh.file", "mesh.file.get", READS, "prints its contents"),
+    Verb(("exec", "--"), (_ARGV,), "mesh.exec", "mesh.exec", EXECUTES, "runs a program, without a shell"),
+    Verb(("exec", "--shell"), (_LINE,), "mesh.exec", "mesh.exec.shell", EXECUTES, "has a shell run a line"),
 )
 # fmt: on

@@ -52,9 +52,7 @@ def described(words: tuple[str, ...]) -> list[str]:
     verbs = verbs_for(words)
     if len(verbs) > DETAILED:
         return _in_brief(verbs)
-    from mesh.images import image_of
-
-    lines = [f"{verb.usage:26} {verb.sentence} (effect: {image_of(verb).effect.word})" for verb in verbs]
+    lines = [f"{verb.usage:26} {verb.sentence} (effect: {verb.effect})" for verb in verbs]
     return lines + [argument.expected for argument in verbs[0].forms if len(verbs) == 1]
 
 

@@ -86,6 +86,12 @@ def test_effects() -> None:
     assert {verb.name: image_of(verb).effect for verb in GRAMMAR} == EFFECTS
 
 
+def test_a_row_says_the_effect_of_its_image() -> None:
+    assert {verb.name: verb.effect for verb in GRAMMAR} == {
+        verb.name: image_of(verb).effect.word for verb in GRAMMAR
+    }
+
+
 @pytest.mark.parametrize("verb", GRAMMAR, ids=lambda verb: verb.function)
 def test_the_image_is_verified_and_made_once(verb: Verb) -> None:
     made = image_of(verb)
