@@ -50,10 +50,11 @@ class Hearing:
     """The course of one request, from the REQUEST sent to the last message.
 
     `sessions` is the broker's N, None until it has accepted the request; `serial` the request's; `tally` the
-    counts so far, and the final ones once `finished`.
+    counts so far, and the final ones once `finished`. Of a `plan`, an OPTIN is the answer: it is OK.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plan: bool = False) -> None:
+        self._plan = plan
         self.sessions: int | None = None
         self.serial = 0
         self.tally = Tally()
@@ -99,6 +100,8 @@ class Hearing:
     def _node(self, raw: bytes) -> Answer | None:
         _, kind, identity, message = decode_report(raw)
         running = self._running.get(identity, 0)
+        if kind is Kind.OPTIN and self._plan:
+            return self._count(Answer(identity.uuid, identity.fqdn, OK))
         if kind is Kind.OPTIN:
             self._running[identity] = running + 1
             self.tally = self.tally._replace(took_part=True)

@@ -156,6 +156,16 @@ class Tally(NamedTuple):
         """The number of nodes counted."""
         return sum(self[:7])
 
+    @property
+    def missing(self) -> int:
+        """The number of nodes that the command went to, and no answer came from."""
+        return self.expired + self.lost + self.silent
+
+    def plus(self, other: Tally) -> Tally:
+        """The counts of both."""
+        counts = map(int.__add__, self[:7], other[:7])
+        return Tally._make((*counts, self.took_part or other.took_part))
+
 
 COUNTED = {
     OK: "ok",
@@ -203,7 +213,7 @@ def _unanswered(tally: Tally) -> tuple[tuple[int, str], ...]:
 
 STATUSES: tuple[tuple[int, Callable[[Tally], bool]], ...] = (
     (3, lambda tally: tally.denied > 0 and not tally.took_part),
-    (5, lambda tally: tally.lost + tally.expired + tally.silent > 0),
+    (5, lambda tally: tally.missing > 0),
     (1, lambda tally: tally.failed > 0),
     (0, lambda tally: tally.ok > 0),
     (6, lambda _: True),

@@ -187,3 +187,13 @@ def test_nothing_may_follow_the_end() -> None:
     hearing.hear(encode(done(), SERIAL))
     with pytest.raises(WireError):
         hearing.hear(about(1, Optin()))
+
+
+def test_of_a_plan_an_optin_is_the_answer() -> None:
+    hearing = Hearing(plan=True)
+    hearing.hear(encode(Ok(2), SERIAL))
+    assert heard(hearing, about(1, Optin())) == Answer(node(1).uuid, node(1).fqdn, "ok")
+    hearing.hear(encode(done(sessions=2, results=1, optouts=1), SERIAL))
+    assert hearing.finished
+    assert hearing.tally == Tally(ok=1, optouts=1, took_part=True)
+    assert hearing.give_up() == []

@@ -207,3 +207,11 @@ def test_what_a_refusal_means(code: str, status: int) -> None:
 
 def test_a_refusal_without_a_sentence_still_says_something() -> None:
     assert str(printing.refusal("busy", "")) == "The broker could not serve the request. (busy)"
+
+
+def test_counts_of_several_requests_are_added() -> None:
+    one = Tally(ok=1, failed=2, denied=1)
+    other = Tally(ok=2, lost=1, silent=2, expired=1, optouts=3, took_part=True)
+    both = Tally(ok=3, failed=2, optouts=3, denied=1, expired=1, lost=1, silent=2, took_part=True)
+    assert one.plus(other) == other.plus(one) == both
+    assert (one.missing, both.missing) == (0, 4)

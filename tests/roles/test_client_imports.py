@@ -34,7 +34,8 @@ OURS = {
     *("mesh", "mesh.acl", "mesh.command", "mesh.facts", "mesh.hearing", "mesh.messages", "mesh.printing"),
     *("mesh.grammar", "mesh.session", "mesh.vocabulary", "mesh.words"),
     *("net", "net.channel"),
-    *("roles", "roles.client", "roles.credentials", "roles.interrupts", "roles.lean", "roles.options"),
+    *("roles", "roles.client", "roles.conversation", "roles.credentials", "roles.interrupts", "roles.lean"),
+    *("roles.options", "roles.screen"),
     *("wire", "wire.codec", "wire.errors", "wire.handshake", "wire.noise", "wire.primitives"),
     *("wire.records", "wire.transport"),
 }

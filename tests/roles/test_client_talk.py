@@ -41,7 +41,7 @@ from mesh.messages import (
     encode_identity,
     relay,
 )
-from roles import client
+from roles import conversation
 from tests.fake_broker import SERIAL, Link, answering, broker, done, node, refusing
 from tests.sessions import BROKER
 
@@ -383,7 +383,7 @@ def test_silence_before_the_answer(ask: Ask) -> None:
 
 
 def test_silence_in_the_middle(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "GRACE", 0.1)
+    monkeypatch.setattr(conversation, "GRACE", 0.1)
     last_words = []
 
     def script(link: Link) -> None:
@@ -454,7 +454,7 @@ def test_ctrl_c_before_the_broker_has_answered(ask: Ask) -> None:
 
 
 def test_after_ctrl_c_nobody_is_waited_for_long(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "AFTER_CANCEL", 0.1)
+    monkeypatch.setattr(conversation, "AFTER_CANCEL", 0.1)
     heard = []
 
     def script(link: Link) -> None:
