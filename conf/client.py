@@ -18,7 +18,7 @@ from conf.document import (
     unfit,
     unknown,
 )
-from conf.kinds import ADDRESS, BROKER_KEY, OPTIONAL_PATH, USER, Key, seconds, title
+from conf.kinds import ADDRESS, BROKER_KEY, OPTIONAL_PATH, USER, Key, seconds, title, whole
 
 FILE = Path("/etc/clockwork/cw.toml")
 OWN_FILE = "~/.clockwork/cw.toml"
@@ -39,6 +39,13 @@ KEYS = (
         "mesh", "key", "~/.clockwork/mesh.key", OPTIONAL_PATH, "The user's private key, used if it is there."
     ),
     Key("mesh", "timeout", 40, seconds(), "How long to wait for answers, in seconds."),
+    Key(
+        "mesh",
+        "confirm_above",
+        10,
+        whole(0, 10**9),
+        "Ask before a command that writes or executes goes to more nodes than this.",
+    ),
 )
 
 
@@ -46,7 +53,7 @@ class ClientConf(NamedTuple):
     """cw.toml, checked.
 
     `broker` is HOST:PORT, `broker_key` 64 hex digits or a path, `username` may be empty (the caller's),
-    `timeout` seconds; `origins` says where each `section.key` came from.
+    `timeout` seconds, `confirm_above` nodes; `origins` says where each `section.key` came from.
     """
 
     broker: str
@@ -54,6 +61,7 @@ class ClientConf(NamedTuple):
     username: str
     key: Path | None
     timeout: float
+    confirm_above: int
     origins: Mapping[str, str]
 
 

@@ -10,6 +10,7 @@ from auth.keys import KeyFile, broker_key
 from conf.client import ClientConf, insist_on_file, load
 from mesh.command import canonical, split_shell
 from mesh.command import parse as parse_command
+from mesh.grammar import EXECUTES, WRITES
 from mesh.messages import VERSION, NoAuth, Request
 from mesh.printing import exit_status, harmless
 from roles.conversation import Caller, Ended, encoded
@@ -22,7 +23,8 @@ from roles.screen import Screen
 class Checked(NamedTuple):
     """A command line that makes sense, with all that it takes to ask: nothing was sent yet.
 
-    `request` has no authentication yet; `key` is None where a password has to be asked for.
+    `request` has no authentication yet; `key` is None where a password has to be asked for. `effect` is what
+    the command does to a node at most.
     """
 
     asked: Asked
@@ -30,6 +32,12 @@ class Checked(NamedTuple):
     broker_key: bytes
     key: KeyFile | None
     request: Request
+    effect: str
+
+    @property
+    def acts(self) -> bool:
+        """Whether the user is to be asked if so many nodes are meant."""
+        return self.effect in (WRITES, EXECUTES) and not self.asked.yes
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,12 +61,16 @@ def main(argv: Sequence[str]) -> int:
         print(intention(checked))
         return 0
     caller = Caller(checked.conf.broker, checked.broker_key, checked.key)
+    if asked.turns or asked.limit or asked.dry_run or checked.acts:
+        from roles.rollout import roll_out
+
+        return roll_out(checked, caller, screen)
     return concluded(caller.ask(checked.request, screen), screen)
 
 
 def check(asked: Asked) -> Checked:
     """Everything that can be known to be wrong without a broker, found out. Raises CwError, status 2."""
-    words = parse_command(_command_words(asked.words)).words
+    command = parse_command(_command_words(asked.words))
     if asked.filters:
         from mesh.filters import parse_all
         from net.bounded import bounded
@@ -72,7 +84,7 @@ def check(asked: Asked) -> Checked:
         version=VERSION,
         user=user_name(asked.username, conf.username),
         auth=NoAuth(),
-        words=words,
+        words=command.words,
         filters=asked.filters,
         mode="run",
         targets=None,
@@ -82,7 +94,7 @@ def check(asked: Asked) -> Checked:
     )
     encoded(request)
     key = chosen_key(asked.key, conf.key)
-    return Checked(asked, conf, broker_key(conf.broker_key, Path.cwd()), key, request)
+    return Checked(asked, conf, broker_key(conf.broker_key, Path.cwd()), key, request, command.verb.effect)
 
 
 def _command_words(words: tuple[str, ...]) -> tuple[str, ...]:

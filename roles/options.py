@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from errors import CwError
 
+if TYPE_CHECKING:
+    from mesh.rolling import Share, Turns
+
 SHORTEST_WAIT, LONGEST_WAIT = 0.001, 7 * 86_400.0
 """Seconds that a user may ask to be waited for."""
+
+SEED_LIMIT = 64
+"""Characters of a seed."""
 
 
 class UsageError(CwError):
@@ -31,6 +37,11 @@ class Asked(NamedTuple):
     sort: bool = False
     only: tuple[str, ...] = ()
     optouts: bool = False
+    turns: Turns | None = None
+    limit: int = 0
+    seed: str = ""
+    dry_run: bool = False
+    yes: bool = False
     histogram: bool = False
     stderr: bool = False
     noop: bool = False
@@ -72,6 +83,30 @@ def _only(asked: Asked, value: str) -> Asked:
     return asked._replace(only=(*asked.only, *outcomes), optouts=asked.optouts or "optout" in outcomes)
 
 
+def _turns(asked: Asked) -> Turns:
+    from mesh.rolling import Turns
+
+    return asked.turns or Turns()
+
+
+def _share(text: str, least: int) -> Share:
+    from mesh.rolling import share
+
+    return share(text, least)
+
+
+def _nodes(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 9 and int(text):
+        return int(text)
+    raise ValueError("a number of nodes, from 1 on")
+
+
+def _seed(text: str) -> str:
+    if not 0 < len(text) <= SEED_LIMIT:
+        raise ValueError(f"1 to {SEED_LIMIT} characters")
+    return text
+
+
 class Option(NamedTuple):
     """One option: how it is written, the name of its value (empty: it takes none), what it does."""
 
@@ -92,13 +127,13 @@ class Form(NamedTuple):
 FORMS = (
     Form(("--json",), "one array"),
     Form(("--jsonl",), "an object a line"),
-    Form(("-T", "--text"), "with UUIDs"),
-    Form(("-X", "--xml"), "a document"),
-    Form(("-Y", "--yaml"), "a sequence"),
+    Form(("-T", "--text"), "text with UUIDs"),
+    Form(("-X", "--xml"), "XML"),
+    Form(("-Y", "--yaml"), "YAML"),
     Form(("--fold",), "equal answers together", waits=True),
     Form(("--diff",), "from the most common answer", waits=True),
     Form(("--table",), "key=value as columns", waits=True),
-    Form(("-P", "--pretty"), "failures last", waits=True),
+    Form(("-P", "--pretty"), "pretty, failures last", waits=True),
 )
 
 
@@ -126,24 +161,24 @@ OPTIONS: tuple[Option, ...] = (
         lambda asked, value: asked._replace(run_time=_seconds(value)),
         "how long a node may take, if less than its own limit",
     ),
-    Option(("-u", "--username"), "NAME", lambda asked, value: asked._replace(username=value), "who asks"),
+    Option(("-u", "--username"), "NAME", lambda asked, value: asked._replace(username=value), "who"),
     Option(
         ("-k", "--key"),
         "FILE",
         lambda asked, value: asked._replace(key=value),
-        "the private key to sign with; -k0: none, so a password",
+        "the key to sign with; -k0: a password",
     ),
     Option(
         ("-c", "--config"),
         "FILE",
         lambda asked, value: asked._replace(config=value),
-        "instead of /etc/clockwork/cw.toml, ~/.clockwork/cw.toml",
+        "not /etc/clockwork/cw.toml, ~/.clockwork/cw.toml",
     ),
     Option(
         ("--set",),
         "SECTION.KEY=VALUE",
         lambda asked, value: asked._replace(set=(*asked.set, value)),
-        "override one key of the configuration",
+        "override one key",
     ),
     *map(_of_form, FORMS),
     Option(("--sort",), "", lambda asked, _: asked._replace(sort=True), "by name"),
@@ -152,28 +187,54 @@ OPTIONS: tuple[Option, ...] = (
         ("--optouts",),
         "",
         lambda asked, _: asked._replace(optouts=True),
-        "name the nodes that the filters leave out",
+        "name who is filtered out",
     ),
+    Option(
+        ("--canary",),
+        "N",
+        lambda asked, value: asked._replace(turns=_turns(asked)._replace(canary=_nodes(value))),
+        "so many first",
+    ),
+    Option(
+        ("--batch",),
+        "N|N%",
+        lambda asked, value: asked._replace(turns=_turns(asked)._replace(batch=_share(value, 1))),
+        "at a time",
+    ),
+    Option(
+        ("--pause",),
+        "SECONDS",
+        lambda asked, value: asked._replace(turns=_turns(asked)._replace(pause=_seconds(value))),
+        "in between",
+    ),
+    Option(
+        ("--max-failures",),
+        "N|N%",
+        lambda asked, value: asked._replace(turns=_turns(asked)._replace(failures=_share(value, 0))),
+        "may fail or be missing: 0",
+    ),
+    Option(("--limit",), "N", lambda asked, value: asked._replace(limit=_nodes(value)), "only so many"),
+    Option(("--seed",), "TEXT", lambda asked, value: asked._replace(seed=_seed(value)), "those it draws"),
+    Option(("--dry-run",), "", lambda asked, _: asked._replace(dry_run=True), "tell who would"),
+    Option(("--yes",), "", lambda asked, _: asked._replace(yes=True), "no question"),
     Option(
         ("--histogram",),
         "",
         lambda asked, _: asked._replace(histogram=True),
-        "draw how many nodes answered after how long",
+        "of answer times",
     ),
     Option(
         ("--stderr",),
         "",
         lambda asked, _: asked._replace(stderr=True),
-        "show what nodes write to their error output, on ours",
+        "nodes' error output",
     ),
-    Option(
-        ("-n", "--noop"), "", lambda asked, _: asked._replace(noop=True), "check everything, send nothing"
-    ),
+    Option(("-n", "--noop"), "", lambda asked, _: asked._replace(noop=True), "check, send nothing"),
     Option(
         ("-v", "--verbose"),
         "",
         lambda asked, _: asked._replace(verbose=True),
-        "tell how the user is known, and of each node its time and error output",
+        "times and error output",
     ),
     Option(("-q", "--quiet"), "", lambda asked, _: asked._replace(quiet=True), "no summary, and no progress"),
     Option(("-h", "--help"), "", lambda asked, _: asked._replace(wants="help"), "this text"),
@@ -226,7 +287,16 @@ def parse(argv: Sequence[str]) -> Asked:
             asked = option.take(asked, attached)
         except ValueError as error:
             raise UsageError(f"{name}: expected {error}, got {attached[:40]!r}") from error
+    _insist_on_sense(asked)
     return asked._replace(words=tuple(words))
+
+
+def _insist_on_sense(asked: Asked) -> None:
+    """Raises UsageError for an option that would have no effect without another."""
+    if asked.turns and not asked.turns.several:
+        raise UsageError("--pause and --max-failures go with --batch or --canary")
+    if asked.seed and not asked.limit:
+        raise UsageError("--seed goes with --limit")
 
 
 def _spelled(word: str) -> tuple[str, str | None]:

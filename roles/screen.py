@@ -17,17 +17,13 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """Standard output and standard error, as the options want them.
-
-    Once nodes have been counted (`expect`), `accepted` changes nothing: several requests go to them.
-    """
+    """Standard output and standard error, as the options want them."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._on_terminal = sys.stdout.isatty()
         self._printer = self._chosen_printer()
         self._progress: Progress | None = None
-        self._expected: int | None = None
         self._before = Tally()
         """Counts of requests that are over."""
         self._times: list[tuple[float, str]] = []
@@ -47,18 +43,13 @@ class Screen:
         self._put_aside(f"cw: {harmless(os.fsencode(text))}\n")
 
     def accepted(self, sessions: int) -> None:
-        """The command goes to so many sessions."""
-        if self._expected is None:
-            self.expect(sessions)
-
-    def expect(self, nodes: int) -> None:
-        """So many nodes are to answer in all."""
-        self._expected = nodes
+        """So many are to answer from now on."""
+        self._hide_progress()
         if not self._asked.quiet and sys.stderr.isatty():
             from roles.progress import Progress
             from roles.terminal import able
 
-            self._progress = Progress(sys.stderr.fileno(), nodes) if able(sys.stderr) else None
+            self._progress = Progress(sys.stderr.fileno(), sessions) if able(sys.stderr) else None
 
     def answers(self, answers: Sequence[Answer], elapsed: float) -> None:
         """Print those that are wanted."""

@@ -19,11 +19,20 @@ EXAMPLES = {
     "cw mesh 'show acls for %ops'": "one word is split as a shell would",
 }
 
-TOGETHER = {
+TOGETHER: dict[str, list[tuple[str, ...]]] = {
+    "who asks:": [("-u", "--username"), ("-k", "--key"), ("-c", "--config"), ("--set",)],
+    "in turns:": [
+        *(("--canary",), ("--batch",), ("--pause",), ("--max-failures",), ("--limit",), ("--seed",)),
+        *(("--dry-run",), ("--yes",)),
+    ],
     "as answers come:": [form.names for form in FORMS if not form.waits],
     "at the end:": [*(form.names for form in FORMS if form.waits), ("--sort",)],
+    "besides:": [
+        *(("-n", "--noop"), ("--optouts",), ("--histogram",), ("--stderr",)),
+        *(("-v", "--verbose"), ("-q", "--quiet")),
+    ],
 }
-"""Options that share lines, so that there is room: how answers are printed, and when."""
+"""Options that share lines, so that there is room."""
 
 ELSEWHERE = (("-h", "--help"), ("--version",))
 """Options that the first line has."""
@@ -74,7 +83,7 @@ def _alone(option: Option) -> str:
 
 
 def _briefly(option: Option) -> str:
-    return f"{', '.join(option.names)} ({option.sentence})"
+    return f"{option.names[0]} {option.value}".rstrip() + f" ({option.sentence})"
 
 
 def _run_in(title: str, parts: Iterable[str], behind: str = ",") -> list[str]:

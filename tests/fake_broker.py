@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -82,9 +83,11 @@ class Link:
 
 
 class Listener:
-    """Takes one connection on loopback and hands it to `serve` in a thread; its failure fails the test."""
+    """Takes connections on loopback, one after the other, and hands each to the next of `serve` in a thread;
+    a failure there fails the test.
+    """
 
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+    def __init__(self, *serve: Callable[[socket.socket], None]) -> None:
         self._serve = serve
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._listening.settimeout(PATIENCE)
@@ -107,18 +110,19 @@ class Listener:
 
     def _run(self) -> None:
         try:
-            sock, _ = self._listening.accept()
-            with sock:
-                sock.settimeout(PATIENCE)
-                self._serve(sock)
+            for serve in self._serve:
+                sock, _ = self._listening.accept()
+                with sock:
+                    sock.settimeout(PATIENCE)
+                    serve(sock)
         except BaseException as error:  # noqa: BLE001 - raised again in the test's own thread
             self._failure = error
 
 
-def broker(script: Callable[[Link], None], key: KeyPair = BROKER) -> Listener:
-    """A broker that does the handshake and then what the script says."""
+def broker(*scripts: Callable[[Link], None], key: KeyPair = BROKER) -> Listener:
+    """A broker that does the handshake and then what the script says, that of each connection its own."""
 
-    def serve(sock: socket.socket) -> None:
+    def serve(sock: socket.socket, script: Callable[[Link], None]) -> None:
         responder = Responder(key, b"the broker's ephemeral".ljust(32))
         answered = None
         while answered is None:
@@ -127,7 +131,7 @@ def broker(script: Callable[[Link], None], key: KeyPair = BROKER) -> Listener:
         sock.sendall(reply)
         script(Link(sock, established, messages))
 
-    return Listener(serve)
+    return Listener(*(partial(serve, script=script) for script in scripts))
 
 
 def answering(*results: Result, **counts: int) -> Callable[[Link], None]:

@@ -1,0 +1,259 @@
+"""A command whose nodes are known before it runs: in turns, on some of them, told only, or once confirmed.
+
+The nodes are asked first whether they would take part (mode `plan`); then those of each turn are the targets
+of a request of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from errors import CwError
+from mesh.command import canonical
+from mesh.formats.names import fold
+from mesh.messages import Identity
+from mesh.printing import LOST, OK, Answer, Tally, exit_status, summary
+from mesh.rolling import Turns, drawn, in_order
+from roles.client import Checked, concluded
+from roles.conversation import Caller, Ended, encoded
+from roles.interrupts import INTERRUPTED
+from roles.options import UsageError
+from roles.screen import Screen
+from wire.transport import MAX_UNAUTHENTICATED
+
+PLAN_TIME = 10.0
+"""Seconds at most that nodes are given to say whether they would take part: it takes them milliseconds."""
+
+TARGETS = 8192
+"""Targets of one request at most (mesh/messages.py), and the bytes that each takes of it."""
+TARGET_BYTES = 38
+PROOF_BYTES = 256
+"""What a key's proof, or a password of a usual length, adds to a request that is not signed yet."""
+
+
+class NotConfirmed(CwError):
+    """Not confirmed: nothing was run."""
+
+
+class Few(CwError):
+    """The plan need not be waited for: there are too few nodes for a question."""
+
+
+def roll_out(checked: Checked, caller: Caller, screen: Screen) -> int:
+    """Ask who would take part, and do with them what is wanted; the exit status. Raises CwError."""
+    asked = checked.asked
+    some = bool(asked.turns or asked.limit)
+    plan = _Plan(screen, -1 if some or asked.dry_run else checked.conf.confirm_above)
+    timeout = min(checked.request.timeout, round(PLAN_TIME * 1000))
+    ended = caller.ask(checked.request._replace(mode="plan", timeout=timeout), plan)
+    if isinstance(ended.failure, Few):
+        return concluded(caller.ask(checked.request, screen), screen)
+    if ended.interrupted:
+        return INTERRUPTED
+    if ended.failure:
+        raise ended.failure
+    nodes = _drawn(in_order(plan.nodes), checked, screen)
+    if asked.dry_run:
+        return _told(nodes, ended.tally, checked, screen)
+    if nodes:
+        _confirm(nodes, checked)
+        if not some:
+            return concluded(caller.ask(checked.request, screen), screen)
+    others = ended.tally._replace(ok=0, took_part=False)
+    return _Rollout(checked, caller, screen).run(nodes, others)
+
+
+class _Plan:
+    """Hears who would take part. Raises Few once no more sessions than `enough` were asked."""
+
+    def __init__(self, screen: Screen, enough: int) -> None:
+        self.nodes: list[Identity] = []
+        self._screen = screen
+        self._enough = enough
+
+    @property
+    def due(self) -> float | None:
+        return self._screen.due
+
+    def remark(self, text: str) -> None:
+        self._screen.remark(text)
+
+    def accepted(self, sessions: int) -> None:
+        if sessions <= self._enough:
+            raise Few
+        self._screen.accepted(sessions)
+
+    def answers(self, answers: Sequence[Answer], _elapsed: float) -> None:
+        self.nodes += [Identity(answer.fqdn, answer.uuid) for answer in answers if answer.outcome == OK]
+
+    def progress(self, tally: Tally) -> None:
+        self._screen.progress(tally)
+
+
+def _drawn(nodes: list[Identity], checked: Checked, screen: Screen) -> list[Identity]:
+    limit = checked.asked.limit
+    if not limit or limit >= len(nodes):
+        return nodes
+    seed = checked.asked.seed
+    if not seed:
+        seed = os.urandom(4).hex()
+        screen.tell(f"{limit} of {len(nodes)} nodes drawn (--seed {seed} draws them again)")
+    return drawn(nodes, limit, seed)
+
+
+def _told(nodes: Sequence[Identity], tally: Tally, checked: Checked, screen: Screen) -> int:
+    """--dry-run: who would take part, in the form that is wanted."""
+    batches = (checked.asked.turns or Turns()).batches(nodes)
+    name = canonical(checked.request.words)
+    match checked.asked.form:
+        case "line":
+            text = "".join(f"{node.fqdn}\n" for node in nodes)
+        case "fold":
+            text = "".join(f"{fold(node.fqdn for node in batch)} ({len(batch)})\n" for batch in batches)
+        case "json" | "jsonl" as form:
+            text = _objects(batches, form)
+        case other:
+            raise UsageError(f"--dry-run prints names, or --json, --jsonl or --fold, not --{other}")
+    screen.write(text)
+    if not checked.asked.quiet:
+        turns = f" in {len(batches)} batches" if len(batches) > 1 else ""
+        others = summary(tally._replace(ok=0)).removeprefix("0 answered")
+        screen.tell(f"{len(nodes)} would take part{turns}{others}; {name}: {checked.effect}; nothing was run")
+    return exit_status(tally)
+
+
+def _objects(batches: Sequence[Sequence[Identity]], form: str) -> str:
+    import json
+
+    objects = [
+        json.dumps({"uuid": node.uuid, "fqdn": node.fqdn, "batch": number})
+        for number, batch in enumerate(batches, 1)
+        for node in batch
+    ]
+    return (
+        f"[{(',' + chr(10)).join(objects)}]\n" if form == "json" else "".join(f"{one}\n" for one in objects)
+    )
+
+
+def _confirm(nodes: Sequence[Identity], checked: Checked) -> None:
+    """Ask on the terminal whether so many are meant, if the command acts on them. Raises NotConfirmed."""
+    above = checked.conf.confirm_above
+    if not checked.acts or len(nodes) <= above:
+        return
+    words = canonical(checked.request.words)
+    if not sys.stdin.isatty():
+        raise NotConfirmed(
+            f"{words} would go to {len(nodes)} nodes, more than mesh.confirm_above = {above}: give --yes"
+        )
+    who = fold(node.fqdn for node in nodes)
+    shown = who if len(who) <= 200 else f"{who[:200]}…"
+    print(f"{words}: {checked.effect} on {len(nodes)} nodes: {shown}", file=sys.stderr)
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise NotConfirmed
+
+
+class _Rollout:
+    """The turns, one after the other."""
+
+    def __init__(self, checked: Checked, caller: Caller, screen: Screen) -> None:
+        self._request = checked.request
+        self._turns = checked.asked.turns or Turns()
+        self._quiet = checked.asked.quiet
+        self._caller = caller
+        self._screen = screen
+
+    def run(self, nodes: Sequence[Identity], others: Tally) -> int:
+        """Until all nodes have had their turn, or too many failed.
+
+        `others` counts the nodes that do not take part: those that are missing among them have failed, too.
+        """
+        batches = self._turns.batches(nodes)
+        tally = self._screen.over(others)
+        self._screen.accepted(len(nodes))
+        done = 0
+        failure: CwError | None = None
+        interrupted = False
+        try:
+            for number, batch in enumerate(batches, 1):
+                if self._turns.several and self._turns.too_many(tally, len(nodes)):
+                    self._stopped(tally, len(nodes), len(nodes) - done)
+                    break
+                if number > 1:
+                    time.sleep(self._turns.pause)
+                ended = self._turn(batch)
+                tally = self._screen.over(ended.tally)
+                done += len(batch)
+                failure, interrupted = ended.failure, ended.interrupted
+                if failure or interrupted:
+                    break
+                if len(batches) > 1 and not self._quiet:
+                    self._screen.tell(f"batch {number} of {len(batches)}: {summary(ended.tally)}")
+        except KeyboardInterrupt:
+            interrupted = True
+        self._screen.close()
+        if interrupted:
+            return INTERRUPTED
+        if failure:
+            raise failure
+        return exit_status(tally)
+
+    def _stopped(self, tally: Tally, nodes: int, unasked: int) -> None:
+        failed, most = tally.failed + tally.missing, self._turns.failures.of(nodes)
+        self._screen.tell(
+            f"stopped, {unasked} of {nodes} nodes not asked: {failed} failed or missing, at most {most} may "
+            "(--max-failures)"
+        )
+
+    def _turn(self, batch: Sequence[Identity]) -> Ended:
+        """One batch, in as many requests as its targets take."""
+        room = (MAX_UNAUTHENTICATED - PROOF_BYTES - len(encoded(self._request))) // TARGET_BYTES
+        size = max(1, min(TARGETS, room))
+        total = Ended(0, Tally(), None, False)
+        for at in range(0, len(batch), size):
+            part = batch[at : at + size]
+            heard = _Part(self._screen, total.tally)
+            request = self._request._replace(targets=tuple(node.uuid for node in part))
+            ended = self._caller.ask(request, heard)
+            heard.name_lost(part, ended.tally)
+            total = ended._replace(tally=total.tally.plus(ended.tally))
+            if ended.failure or ended.interrupted:
+                break
+        return total
+
+
+class _Part:
+    """Hears a request to some nodes, and names those that the broker had no session of."""
+
+    def __init__(self, screen: Screen, before: Tally) -> None:
+        self._screen = screen
+        self._before = before
+        self._heard: list[Answer] = []
+
+    @property
+    def due(self) -> float | None:
+        return self._screen.due
+
+    def remark(self, text: str) -> None:
+        self._screen.remark(text)
+
+    def accepted(self, _sessions: int) -> None:
+        return
+
+    def answers(self, answers: Sequence[Answer], elapsed: float) -> None:
+        self._heard += answers
+        self._screen.answers(answers, elapsed)
+
+    def progress(self, tally: Tally) -> None:
+        self._screen.progress(self._before.plus(tally))
+
+    def name_lost(self, part: Sequence[Identity], tally: Tally) -> None:
+        """A target without a session is LOST, and only counted (protocol.md "A request" 4)."""
+        heard = {answer.uuid for answer in self._heard}
+        unheard = [node for node in part if node.uuid not in heard]
+        unnamed = tally.lost - sum(answer.outcome == LOST for answer in self._heard)
+        if unheard and len(unheard) == unnamed:
+            self._screen.answers([Answer(node.uuid, node.fqdn, LOST) for node in unheard], 0.0)
