@@ -46,6 +46,13 @@ KEYS = (
         whole(0, 10**9),
         "Ask before a command that writes or executes goes to more nodes than this.",
     ),
+    Key(
+        "records",
+        "keep",
+        100,
+        whole(0, 100_000),
+        "Records of so many requests are kept for cw jobs, in ~/.local/state/clockwork; 0: none.",
+    ),
 )
 
 
@@ -53,7 +60,8 @@ class ClientConf(NamedTuple):
     """cw.toml, checked.
 
     `broker` is HOST:PORT, `broker_key` 64 hex digits or a path, `username` may be empty (the caller's),
-    `timeout` seconds, `confirm_above` nodes; `origins` says where each `section.key` came from.
+    `timeout` seconds, `confirm_above` nodes, `keep`
+    records; `origins` says where each `section.key` came from.
     """
 
     broker: str
@@ -62,6 +70,7 @@ class ClientConf(NamedTuple):
     key: Path | None
     timeout: float
     confirm_above: int
+    keep: int
     origins: Mapping[str, str]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from auth.keys import KeyFile, broker_key
 from conf.client import ClientConf, insist_on_file, load
+from errors import CwError
 from mesh.command import canonical, split_shell
 from mesh.command import parse as parse_command
 from mesh.grammar import EXECUTES, WRITES
@@ -17,6 +18,7 @@ from roles.conversation import Caller, Ended, encoded
 from roles.credentials import chosen_key, method, user_name
 from roles.interrupts import INTERRUPTED
 from roles.options import Asked, UsageError, parse
+from roles.records import Asking, Record
 from roles.screen import Screen
 
 
@@ -54,17 +56,42 @@ def main(argv: Sequence[str]) -> int:
         print(usage(described(_without_mesh(asked.words))))
         return 0
     checked = check(asked)
-    screen = Screen(asked)
-    how = method(asked.key, checked.conf.key, checked.key)
-    screen.remark(f"asking as {checked.request.user} with {how}")
     if asked.noop:
         print(intention(checked))
         return 0
-    caller = Caller(checked.conf.broker, checked.broker_key, checked.key)
     if asked.turns or asked.limit or asked.dry_run or checked.acts:
         from roles.rollout import roll_out
 
-        return roll_out(checked, caller, screen)
+        return carried_out(checked, roll_out)
+    return carried_out(checked, _ask_all)
+
+
+Way = Callable[["Checked", Caller, Screen], int]
+"""How a command is carried out; the exit status. Raises CwError."""
+
+
+def carried_out(checked: Checked, way: Way) -> int:
+    """Do it in that way, and keep a record of it; the exit status. Raises what the way does."""
+    asked, request = checked.asked, checked.request
+    mode = "plan" if asked.dry_run else request.mode
+    words = (request.user, checked.conf.broker, canonical(request.words), canonical(request.filters))
+    screen = Screen(asked, Record(checked.conf.keep, Asking(*words, mode, request.run_time)))
+    how = method(asked.key, checked.conf.key, checked.key)
+    screen.remark(f"asking as {request.user} with {how}")
+    status, error = None, None
+    try:
+        status = way(checked, Caller(checked.conf.broker, checked.broker_key, checked.key), screen)
+    except CwError as failure:
+        status, error = failure.status, str(failure)
+        raise
+    finally:
+        screen.record.end(screen.tally, status, error)
+        if screen.record.complaint:
+            screen.tell(screen.record.complaint)
+    return status
+
+
+def _ask_all(checked: Checked, caller: Caller, screen: Screen) -> int:
     return concluded(caller.ask(checked.request, screen), screen)
 
 

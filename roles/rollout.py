@@ -15,12 +15,13 @@ from errors import CwError
 from mesh.command import canonical
 from mesh.formats.names import fold
 from mesh.messages import Identity
-from mesh.printing import LOST, OK, Answer, Tally, exit_status, summary
+from mesh.printing import LOST, OK, SILENT, Answer, Tally, exit_status, summary
 from mesh.rolling import Turns, drawn, in_order
 from roles.client import Checked, concluded
 from roles.conversation import Caller, Ended, encoded
 from roles.interrupts import INTERRUPTED
 from roles.options import UsageError
+from roles.records import UNASKED
 from roles.screen import Screen
 from wire.transport import MAX_UNAUTHENTICATED
 
@@ -118,6 +119,8 @@ def _told(nodes: Sequence[Identity], tally: Tally, checked: Checked, screen: Scr
         case other:
             raise UsageError(f"--dry-run prints names, or --json, --jsonl or --fold, not --{other}")
     screen.write(text)
+    screen.over(tally)
+    screen.record.add([Answer(node.uuid, node.fqdn, OK) for node in nodes], 0.0)
     if not checked.asked.quiet:
         turns = f" in {len(batches)} batches" if len(batches) > 1 else ""
         others = summary(tally._replace(ok=0)).removeprefix("0 answered")
@@ -194,6 +197,7 @@ class _Rollout:
                     self._screen.tell(f"batch {number} of {len(batches)}: {summary(ended.tally)}")
         except KeyboardInterrupt:
             interrupted = True
+        self._screen.record.add([Answer(node.uuid, node.fqdn, UNASKED) for node in nodes[done:]], 0.0)
         self._screen.close()
         if interrupted:
             return INTERRUPTED
@@ -218,10 +222,11 @@ class _Rollout:
             heard = _Part(self._screen, total.tally)
             request = self._request._replace(targets=tuple(node.uuid for node in part))
             ended = self._caller.ask(request, heard)
-            heard.name_lost(part, ended.tally)
             total = ended._replace(tally=total.tally.plus(ended.tally))
             if ended.failure or ended.interrupted:
+                heard.keep_silent(batch[at:])
                 break
+            heard.name_lost(part, ended.tally)
         return total
 
 
@@ -252,8 +257,16 @@ class _Part:
 
     def name_lost(self, part: Sequence[Identity], tally: Tally) -> None:
         """A target without a session is LOST, and only counted (protocol.md "A request" 4)."""
-        heard = {answer.uuid for answer in self._heard}
-        unheard = [node for node in part if node.uuid not in heard]
+        unheard = self._unheard(part)
         unnamed = tally.lost - sum(answer.outcome == LOST for answer in self._heard)
         if unheard and len(unheard) == unnamed:
             self._screen.answers([Answer(node.uuid, node.fqdn, LOST) for node in unheard], 0.0)
+
+    def keep_silent(self, nodes: Sequence[Identity]) -> None:
+        """Nobody knows what became of those that had not answered when the request was cut short."""
+        unheard = [Answer(node.uuid, node.fqdn, SILENT) for node in self._unheard(nodes)]
+        self._screen.record.add(unheard, 0.0)
+
+    def _unheard(self, nodes: Sequence[Identity]) -> list[Identity]:
+        heard = {answer.uuid for answer in self._heard}
+        return [node for node in nodes if node.uuid not in heard]

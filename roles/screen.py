@@ -14,18 +14,22 @@ if TYPE_CHECKING:
     from mesh.formats import Collector
     from roles.options import Asked
     from roles.progress import Progress
+    from roles.records import Record
 
 
 class Screen:
-    """Standard output and standard error, as the options want them."""
+    """Standard output and standard error, as the options want them; and the `record` of what came.
 
-    def __init__(self, asked: Asked) -> None:
+    `tally` has the counts of requests that are over.
+    """
+
+    def __init__(self, asked: Asked, record: Record) -> None:
         self._asked = asked
+        self.record = record
+        self.tally = Tally()
         self._on_terminal = sys.stdout.isatty()
         self._printer = self._chosen_printer()
         self._progress: Progress | None = None
-        self._before = Tally()
-        """Counts of requests that are over."""
         self._times: list[tuple[float, str]] = []
 
     @property
@@ -45,6 +49,7 @@ class Screen:
     def accepted(self, sessions: int) -> None:
         """So many are to answer from now on."""
         self._hide_progress()
+        self.record.begin()
         if not self._asked.quiet and sys.stderr.isatty():
             from roles.progress import Progress
             from roles.terminal import able
@@ -52,7 +57,8 @@ class Screen:
             self._progress = Progress(sys.stderr.fileno(), sessions) if able(sys.stderr) else None
 
     def answers(self, answers: Sequence[Answer], elapsed: float) -> None:
-        """Print those that are wanted."""
+        """Keep them, and print those that are wanted."""
+        self.record.add(answers, elapsed)
         if self._asked.histogram:
             self._times += [(elapsed, answer.fqdn) for answer in answers if answer.status is not None]
         if self._asked.only:
@@ -67,13 +73,13 @@ class Screen:
     def progress(self, tally: Tally) -> None:
         """Say how far it is, if that is due."""
         if self._progress:
-            self._progress.show(self._before.plus(tally))
+            self._progress.show(self.tally.plus(tally))
 
     def over(self, tally: Tally) -> Tally:
         """Another request has ended, with these counts; those of all so far."""
         self._hide_progress()
-        self._before = self._before.plus(tally)
-        return self._before
+        self.tally = self.tally.plus(tally)
+        return self.tally
 
     def close(self) -> None:
         """Print what stands behind the last answer, and what it all came to."""
@@ -85,7 +91,7 @@ class Screen:
 
             self._put_aside(histogram(self._times, columns(sys.stderr.fileno())))
         if not self._asked.quiet:
-            self._put_aside(f"{summary(self._before)}\n")
+            self._put_aside(f"{summary(self.tally)}\n")
 
     def write(self, text: str) -> None:
         """To standard output; an OSError of that ends the command."""

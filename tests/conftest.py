@@ -1,10 +1,13 @@
 """What every test shares: the one file, and Hypothesis that draws the same examples every time."""
 
+import atexit
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +20,8 @@ settings.register_profile("explore", deadline=None, max_examples=2000)  # pytest
 settings.load_profile("deterministic")
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and so would what tests start and hang up
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cw-tests-")  # no records among the user's own
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"])
 os.umask(0o022)  # of files that others can write, cw takes no configuration
 
 CHECKOUT = Path(__file__).parent.parent

@@ -35,7 +35,7 @@ OURS = {
     *("mesh.grammar", "mesh.session", "mesh.vocabulary", "mesh.words"),
     *("net", "net.channel"),
     *("roles", "roles.client", "roles.conversation", "roles.credentials", "roles.interrupts", "roles.lean"),
-    *("roles.options", "roles.screen"),
+    *("roles.options", "roles.records", "roles.screen"),
     *("wire", "wire.codec", "wire.errors", "wire.handshake", "wire.noise", "wire.primitives"),
     *("wire.records", "wire.transport"),
 }
