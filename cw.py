@@ -22,6 +22,8 @@ ROLES = {
     "fact": ("roles.fact", "what this node knows of itself"),
     "pn": ("roles.pn", "assemble and run Pendulum"),
     "localsys": ("roles.localsys", "packages and services of this host, whichever system manages them"),
+    "jobs": ("roles.jobs", "what was asked before"),
+    "job": ("roles.job", "the answers of one: once more, compared, or asked again"),
     "demo": ("roles.demo", "a whole mesh on this host: broker, six agents, a few queries, clean exit"),
 }
 """The subcommands that are a role of their own; `main` of the module gets the words after the name."""
@@ -41,9 +43,7 @@ VERBS = {
 EXAMPLES = {
     "cw demo": "see it all, with nothing to set up",
     "cw init /etc/clockwork": "begin a site whose broker is this host",
-    "cw ping": "who is there",
     "cw show version -w 'sys.fqdn=/^web/'": "ask only the nodes whose name begins with web",
-    "cw meshd -c /etc/clockwork/meshd.toml": "run the broker in the foreground",
 }
 
 STDOUT, STDERR = 1, 2

@@ -39,7 +39,7 @@ _JOBS = f"SELECT {', '.join((*Job._fields[:-1], *COUNTS))} FROM job"  # noqa: S6
 _ANSWERS = """
 SELECT
     uuid, fqdn, outcome, status, coalesce(said.bytes, x''), coalesce(errors.bytes, x''), truncated,
-    duration
+    duration, elapsed
 FROM answer
     LEFT JOIN output AS said ON said.id = output LEFT JOIN output AS errors ON errors.id = error_output
 WHERE answer.job = ? ORDER BY answer.rowid
@@ -52,15 +52,15 @@ def jobs() -> list[Job]:
         return [_job(row) for row in database.execute(f"{_JOBS} ORDER BY id")] if database else []
 
 
-def job(number: int) -> tuple[Job, list[Answer]]:
-    """One, and its answers in order of arrival. Raises NoSuchJob, RecordsError."""
+def job(number: int) -> tuple[Job, list[tuple[Answer, float]]]:
+    """One, and its answers as they came, each with its seconds. Raises NoSuchJob, RecordsError."""
     with _reading() as database:
         row = database.execute(f"{_JOBS} WHERE id = ?", (number,)).fetchone() if database else None
         if database is None or row is None:
             raise NoSuchJob(f"there is no job {number} (cw jobs lists those there are)")
         answers = [
-            Answer(uuid, fqdn, outcome, status, bytes(output), bytes(errors), bool(cut), duration)
-            for uuid, fqdn, outcome, status, output, errors, cut, duration in database.execute(
+            (Answer(uuid, fqdn, outcome, status, bytes(output), bytes(errors), bool(cut), duration), elapsed)
+            for uuid, fqdn, outcome, status, output, errors, cut, duration, elapsed in database.execute(
                 _ANSWERS, (number,)
             )
         ]

@@ -48,6 +48,7 @@ class Asked(NamedTuple):
     verbose: bool = False
     quiet: bool = False
     wants: str = ""
+    rerun: str = ""
 
 
 def _seconds(text: str) -> float:
@@ -245,11 +246,10 @@ OPTIONS: tuple[Option, ...] = (
 OF_EXEC = ("--", "--shell")
 """Words of the command exec: all behind the first are of another program, and one behind the second."""
 
-_BY_NAME = {name: option for option in OPTIONS for name in option.names}
 
-
-def parse(argv: Sequence[str]) -> Asked:
+def parse(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
     """What the words ask for. Raises UsageError, one line."""
+    by_name = {name: option for option in options for name in option.names}
     asked = Asked()
     words: list[str] = []
     rest = deque(argv)
@@ -267,7 +267,7 @@ def parse(argv: Sequence[str]) -> Asked:
             words.append(word)
             continue
         name, attached = _spelled(word)
-        option = _BY_NAME.get(name)
+        option = by_name.get(name)
         if option is None:
             raise UsageError(
                 f"unknown option {name[:40]} (see cw ping --help; words after -- are no options)"

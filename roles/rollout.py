@@ -35,6 +35,9 @@ PROOF_BYTES = 256
 """What a key's proof, or a password of a usual length, adds to a request that is not signed yet."""
 
 
+NOBODY = Tally()
+
+
 class NotConfirmed(CwError):
     """Not confirmed: nothing was run."""
 
@@ -56,14 +59,20 @@ def roll_out(checked: Checked, caller: Caller, screen: Screen) -> int:
         return INTERRUPTED
     if ended.failure:
         raise ended.failure
-    nodes = _drawn(in_order(plan.nodes), checked, screen)
-    if asked.dry_run:
-        return _told(nodes, ended.tally, checked, screen)
-    if nodes:
-        _confirm(nodes, checked)
-        if not some:
-            return concluded(caller.ask(checked.request, screen), screen)
-    others = ended.tally._replace(ok=0, took_part=False)
+    if plan.nodes and not some and not asked.dry_run:
+        _confirm(plan.nodes, checked)
+        return concluded(caller.ask(checked.request, screen), screen)
+    return go_round(plan.nodes, checked, caller, screen, ended.tally._replace(ok=0, took_part=False))
+
+
+def go_round(
+    nodes: Sequence[Identity], checked: Checked, caller: Caller, screen: Screen, others: Tally = NOBODY
+) -> int:
+    """Do with these nodes what is wanted; the exit status. `others` counts those that take no part."""
+    nodes = _drawn(in_order(nodes), checked, screen)
+    if checked.asked.dry_run:
+        return _told(nodes, others, checked, screen)
+    _confirm(nodes, checked)
     return _Rollout(checked, caller, screen).run(nodes, others)
 
 
@@ -94,7 +103,7 @@ class _Plan:
         self._screen.progress(tally)
 
 
-def _drawn(nodes: list[Identity], checked: Checked, screen: Screen) -> list[Identity]:
+def _drawn(nodes: Sequence[Identity], checked: Checked, screen: Screen) -> Sequence[Identity]:
     limit = checked.asked.limit
     if not limit or limit >= len(nodes):
         return nodes
@@ -105,7 +114,7 @@ def _drawn(nodes: list[Identity], checked: Checked, screen: Screen) -> list[Iden
     return drawn(nodes, limit, seed)
 
 
-def _told(nodes: Sequence[Identity], tally: Tally, checked: Checked, screen: Screen) -> int:
+def _told(nodes: Sequence[Identity], others: Tally, checked: Checked, screen: Screen) -> int:
     """--dry-run: who would take part, in the form that is wanted."""
     batches = (checked.asked.turns or Turns()).batches(nodes)
     name = canonical(checked.request.words)
@@ -119,12 +128,12 @@ def _told(nodes: Sequence[Identity], tally: Tally, checked: Checked, screen: Scr
         case other:
             raise UsageError(f"--dry-run prints names, or --json, --jsonl or --fold, not --{other}")
     screen.write(text)
-    screen.over(tally)
+    tally = screen.over(others._replace(ok=len(nodes)))
     screen.record.add([Answer(node.uuid, node.fqdn, OK) for node in nodes], 0.0)
     if not checked.asked.quiet:
         turns = f" in {len(batches)} batches" if len(batches) > 1 else ""
-        others = summary(tally._replace(ok=0)).removeprefix("0 answered")
-        screen.tell(f"{len(nodes)} would take part{turns}{others}; {name}: {checked.effect}; nothing was run")
+        rest = summary(others).removeprefix("0 answered")
+        screen.tell(f"{len(nodes)} would take part{turns}{rest}; {name}: {checked.effect}; nothing was run")
     return exit_status(tally)
 
 
@@ -151,7 +160,7 @@ def _confirm(nodes: Sequence[Identity], checked: Checked) -> None:
         raise NotConfirmed(
             f"{words} would go to {len(nodes)} nodes, more than mesh.confirm_above = {above}: give --yes"
         )
-    who = fold(node.fqdn for node in nodes)
+    who = fold(node.fqdn for node in in_order(nodes))
     shown = who if len(who) <= 200 else f"{who[:200]}…"
     print(f"{words}: {checked.effect} on {len(nodes)} nodes: {shown}", file=sys.stderr)
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)

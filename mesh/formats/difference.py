@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mesh.formats import look as styles
-from mesh.formats.changes import ADDED, REMOVED, SAME, Change, changes
+from mesh.formats.changes import ADDED, REMOVED, SAME, changes
 from mesh.formats.folding import groups
 from mesh.formats.look import Look
 from mesh.printing import Answer, block, lines
@@ -29,11 +29,12 @@ def diff(answers: Sequence[Answer], look: Look) -> Iterator[str]:
             yield block(group.head(look), group.answer)
         else:
             yield f"{group.head(look)}\n"
-            yield from _shown(changes(lines(common.answer), lines(group.answer)), look)
+            yield from shown(lines(common.answer), lines(group.answer), look)
 
 
-def _shown(found: Sequence[Change], look: Look) -> Iterator[str]:
+def shown(before: Sequence[str], after: Sequence[str], look: Look) -> Iterator[str]:
     """The changes with a little of what is around them, after 4 spaces: no line is another node's head."""
+    found = changes(before, after)
     near = {
         place
         for at, change in enumerate(found)
