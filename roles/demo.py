@@ -132,6 +132,7 @@ class Site:
 
     def ask_all(self) -> None:
         """Every query in turn; raises DemoFailed at the first that does not end as it should."""
+        os.environ["XDG_STATE_HOME"] = str(self._directory)  # no records of a mesh that is gone in a moment
         for query in QUERIES:
             words = ("-c", self._client, *query.words)
             _say(f"$ {shlex.join(('cw', *words))}")

@@ -23,6 +23,8 @@ class Demo:
         self.cw = cw
         self.directory = directory
         self.env = {"PATH": os.defpath, "TMPDIR": str(directory), "LC_ALL": "C.UTF-8"}
+        self.records = directory.parent / f"{directory.name}-state"
+        self.env["XDG_STATE_HOME"] = str(self.records)
         self.started: list[Process] = []
 
     def start(self, *words: str) -> Process:
@@ -96,6 +98,7 @@ def test_the_story(demo: Demo) -> None:
         ["0 answered; 6 denied", "status 3"],
         ["6 answered: 6 ok", "status 0"],
     ]
+    assert not demo.records.exists()
     assert paragraphs[3].count("\n    role=db\n") == 2
     assert demo.leaves_nothing()
 
