@@ -80,7 +80,8 @@ def carried_out(checked: Checked, way: Way) -> int:
     screen.remark(f"asking as {request.user} with {how}")
     status, error = None, None
     try:
-        status = way(checked, Caller(checked.conf.broker, checked.broker_key, checked.key), screen)
+        caller = Caller(checked.conf.broker, checked.broker_key, checked.key, request.timeout / 1000)
+        status = way(checked, caller, screen)
     except CwError as failure:
         status, error = failure.status, str(failure)
         raise

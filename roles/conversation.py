@@ -69,26 +69,30 @@ class Ended(NamedTuple):
 
 
 class Caller:
-    """A user who may ask a broker several times: a password is asked for once."""
+    """A user who may ask a broker several times: a password is asked for once.
 
-    def __init__(self, broker: str, broker_key: bytes, key: KeyFile | None) -> None:
+    A broker has `patience` seconds to take a request, which PAM may take some of.
+    """
+
+    def __init__(self, broker: str, broker_key: bytes, key: KeyFile | None, patience: float) -> None:
         self._broker = broker
         self._broker_key = broker_key
         self._key = key
+        self._patience = patience
         self._password: Auth | None = None
 
     def ask(self, request: Request, hears: Hears) -> Ended:
         """Ask once. Raises ChannelError where no session is made, RequestTooLong, PasswordUnusable."""
         request = request._replace(auth=self._proof(hears))
         encoded(request)
-        with dial(self._broker, self._broker_key, request.timeout / 1000) as channel:
+        with dial(self._broker, self._broker_key, self._patience) as channel:
             if self._key:
                 from auth.signing import sign
 
                 request = sign(request, self._key, channel.hash)
             hears.remark(f"connected to {channel.peer}")
             with Interrupts() as interrupts:
-                return _Conversation(channel, request, hears, interrupts).held()
+                return _Conversation(channel, request, hears, interrupts, self._patience).held()
 
     def _proof(self, hears: Hears) -> Auth:
         if self._key:
@@ -109,14 +113,16 @@ def encoded(request: Request) -> bytes:
 
 
 class _Conversation:
-    def __init__(self, channel: Channel, request: Request, hears: Hears, interrupts: Interrupts) -> None:
+    def __init__(
+        self, channel: Channel, request: Request, hears: Hears, interrupts: Interrupts, patience: float
+    ) -> None:
         self._channel = channel
         self._request = request
         self._hears = hears
         self._interrupts = interrupts
         self._hearing = Hearing(plan=request.mode == "plan")
         self._cancelled = False
-        self._within = request.timeout / 1000
+        self._within = patience
         self._began = time.monotonic()
         self._deadline = self._began + self._within
 
@@ -167,6 +173,7 @@ class _Conversation:
         """The broker has put the command on the wire."""
         if not self._cancelled:
             # The broker's own deadline counts from here: it may have waited for PAM until now.
+            self._within = self._request.timeout / 1000
             self._deadline = time.monotonic() + self._within + GRACE
         self._hears.accepted(sessions)
 

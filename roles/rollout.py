@@ -62,6 +62,7 @@ def roll_out(checked: Checked, caller: Caller, screen: Screen) -> int:
     if plan.nodes and not some and not asked.dry_run:
         _confirm(plan.nodes, checked)
         return concluded(caller.ask(checked.request, screen), screen)
+    screen.answers(plan.others, 0.0)
     return go_round(plan.nodes, checked, caller, screen, ended.tally._replace(ok=0, took_part=False))
 
 
@@ -77,10 +78,13 @@ def go_round(
 
 
 class _Plan:
-    """Hears who would take part. Raises Few once no more sessions than `enough` were asked."""
+    """Hears who would take part, and `others` that are named. Raises Few if no more sessions than `enough`
+    are asked.
+    """
 
     def __init__(self, screen: Screen, enough: int) -> None:
         self.nodes: list[Identity] = []
+        self.others: list[Answer] = []
         self._screen = screen
         self._enough = enough
 
@@ -98,6 +102,7 @@ class _Plan:
 
     def answers(self, answers: Sequence[Answer], _elapsed: float) -> None:
         self.nodes += [Identity(answer.fqdn, answer.uuid) for answer in answers if answer.outcome == OK]
+        self.others += [answer for answer in answers if answer.outcome != OK]
 
     def progress(self, tally: Tally) -> None:
         self._screen.progress(tally)

@@ -15,7 +15,7 @@ import pytest
 
 import cw
 from auth.keys import SIGNING, write_pair
-from mesh.messages import Denied, Lost, Message, NoAuth, Ok, Optin, Request, Result, Silent, encode
+from mesh.messages import Denied, Lost, Message, NoAuth, Ok, Optin, Optout, Request, Result, Silent, encode
 from roles import rollout
 from tests.fake_broker import Link, broker, done, node
 from tests.sessions import BROKER
@@ -57,7 +57,7 @@ class Mesh:
             for number, answer in answers.items():
                 with suppress(ConnectionError):
                     link.report(node(number), answer)
-            kinds: dict[type, str] = {Lost: "lost", Silent: "silent", Denied: "denied"}
+            kinds: dict[type, str] = {Optout: "optouts", Lost: "lost", Silent: "silent", Denied: "denied"}
             counts = dict(others)
             for answer in answers.values():
                 kind = kinds.get(type(answer), "results")
@@ -259,6 +259,21 @@ def test_nobody_takes_part(mesh: Mesh, how: str, counts: dict[str, int], status:
     ended = mesh.ask("ping", how)
     assert (ended.status, ended.output) == (status, "")
     assert mesh.targets == [None]
+
+
+def test_who_is_filtered_out_is_named_where_that_is_wanted(mesh: Mesh) -> None:
+    mesh.says({1: Optin(), 2: Optout()})
+    mesh.says({1: FINE})
+    ended = mesh.ask("ping", "--batch", "1", "--optouts")
+    assert ended.output == "web02.example.com - optout\nweb01.example.com 0\n"
+    assert ended.errors.endswith("1 answered: 1 ok; 1 opted out\n")
+
+
+def test_a_plan_takes_little_time_and_its_broker_all_that_there_is(mesh: Mesh) -> None:
+    mesh.plan(1)
+    mesh.says({1: FINE})
+    mesh.ask("ping", "--batch", "1", "-t", "30")
+    assert [request.timeout for request in mesh.requests] == [10_000, 30_000]
 
 
 def test_few_nodes_are_not_asked_about(mesh: Mesh) -> None:
