@@ -1,6 +1,5 @@
 """What every test shares: the one file, and Hypothesis that draws the same examples every time."""
 
-import atexit
 import fcntl
 import os
 import shutil
@@ -20,11 +19,19 @@ settings.register_profile("explore", deadline=None, max_examples=2000)  # pytest
 settings.load_profile("deterministic")
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and so would what tests start and hang up
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cw-tests-")  # no records among the user's own
-atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"])
 os.umask(0o022)  # of files that others can write, cw takes no configuration
 
 CHECKOUT = Path(__file__).parent.parent
+
+
+def pytest_configure() -> None:
+    """What tests ask leaves no records among those of the user who runs them."""
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cw-tests-")
+
+
+def pytest_unconfigure() -> None:
+    """Nor anywhere else."""
+    shutil.rmtree(os.environ["XDG_STATE_HOME"])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -37,6 +44,16 @@ ON_DEBIAN = ("tests/host/test_systems_apt.py", "tests/host/test_systems_systemd.
 """Tests that need a Debian to themselves (tests/host/debian_root.py)."""
 
 MAKING: list[subprocess.Popen[bytes]] = []
+
+
+def pytest_configure() -> None:
+    """What tests ask leaves no records among those of the user who runs them."""
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cw-tests-")
+
+
+def pytest_unconfigure() -> None:
+    """Nor anywhere else."""
+    shutil.rmtree(os.environ["XDG_STATE_HOME"])
 
 
 @pytest.hookimpl(optionalhook=True)
