@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from errors import CwError
@@ -11,8 +10,8 @@ from mesh.grammar import GRAMMAR, WORDS_LIMIT, Argument, Verb
 from mesh.words import SHOWN, QuotingError, canonical, shown, split, split_shell
 
 __all__ = [
-    "GRAMMAR", "WORDS_LIMIT", "BYTES_LIMIT", "Argument", "Command", "UnrecognisedCommand", "Verb", "parse",
-    "QuotingError", "canonical", "split", "split_shell", "verbs_for",
+    "GRAMMAR", "WORDS_LIMIT", "BYTES_LIMIT", "Argument", "Command", "UnknownVerb", "UnrecognisedCommand",
+    "Verb", "parse", "QuotingError", "canonical", "split", "split_shell", "verbs_for",
 ]  # fmt: skip
 
 BYTES_LIMIT = 131_072
@@ -26,47 +25,53 @@ class UnrecognisedCommand(CwError):
     """No node knows this command."""
 
 
+class UnknownVerb(UnrecognisedCommand):
+    """No row of the grammar has so many words, those of the command among them."""
+
+
 class Command(NamedTuple):
-    """A command that the grammar knows: all its `words`, and the `arguments` that the verb's program gets."""
+    """A command that the grammar knows: all its `words`, and the `arguments` that the verb's program gets,
+    which stand at these `places` among the words.
+    """
 
     verb: Verb
     words: tuple[str, ...]
     arguments: tuple[str, ...]
+    places: tuple[int, ...]
 
 
-_BY_FIRST = {first: tuple(verbs) for first, verbs in groupby(GRAMMAR, lambda verb: verb.words[0])}
-
-
-def parse(words: Sequence[str]) -> Command:
-    """The command that the words are. Raises UnrecognisedCommand.
+def parse(words: Sequence[str], grammar: Sequence[Verb] = GRAMMAR) -> Command:
+    """The command that the words are. Raises UnrecognisedCommand; UnknownVerb, if no row is meant by them.
 
     Of the rows whose own words they have, one that takes so many decides; of several the one with most words
     of its own.
     """
     words = tuple(words)
     _check_size(words)
-    opening = _opening(words)
+    opening = _opening(words, grammar)
     if not opening:
-        raise _unknown(words)
-    fitting = [verb for verb in opening if verb.fits(len(words))]
-    return _command(_closest(fitting or opening), words)
+        raise _unknown(words, grammar)
+    fitting = [verb for verb in opening if len(words) in verb.sizes]
+    if not fitting:
+        raise UnknownVerb(_refusal(words, _closest(opening).usage))
+    return _command(_closest(fitting), words)
 
 
-def verbs_for(words: Sequence[str]) -> tuple[Verb, ...]:
+def verbs_for(words: Sequence[str], grammar: Sequence[Verb] = GRAMMAR) -> tuple[Verb, ...]:
     """The rows that the words begin; where none, the closest that they have the words of.
 
-    Raises UnrecognisedCommand.
+    Raises UnknownVerb.
     """
     words = tuple(words)
-    begun = tuple(verb for verb in GRAMMAR if _begins(words, verb))
-    opening = _opening(words)
+    begun = tuple(verb for verb in grammar if _begins(words, verb))
+    opening = _opening(words, grammar)
     if not begun and not opening:
-        raise _unknown(words)
+        raise _unknown(words, grammar)
     return begun or (_closest(opening),)
 
 
-def _opening(words: tuple[str, ...]) -> list[Verb]:
-    return [verb for verb in _BY_FIRST.get(words[0] if words else "", ()) if verb.opens(words)]
+def _opening(words: tuple[str, ...], grammar: Sequence[Verb]) -> list[Verb]:
+    return [verb for verb in grammar if verb.words[:1] == words[:1] and verb.opens(words)]
 
 
 def _begins(words: tuple[str, ...], verb: Verb) -> bool:
@@ -81,48 +86,50 @@ def _closest(verbs: Sequence[Verb]) -> Verb:
 
 def _check_size(words: tuple[str, ...]) -> None:
     if len(words) > WORDS_LIMIT:
-        raise _unrecognised(words, f"at most {WORDS_LIMIT} words, got {len(words)}")
+        raise UnrecognisedCommand(_refusal(words, f"at most {WORDS_LIMIT} words, got {len(words)}"))
     size = 0
     for word in words:
         if "\0" in word:
-            raise _unrecognised(words, "words without NUL")
+            raise UnrecognisedCommand(_refusal(words, "words without NUL"))
         try:
             size += len(word.encode())
         except UnicodeEncodeError:
-            raise _unrecognised(words, "words in UTF-8") from None
+            raise UnrecognisedCommand(_refusal(words, "words in UTF-8")) from None
     if size > BYTES_LIMIT:
-        raise _unrecognised(words, f"at most {BYTES_LIMIT} bytes in all, got {size}")
+        raise UnrecognisedCommand(_refusal(words, f"at most {BYTES_LIMIT} bytes in all, got {size}"))
 
 
 def _command(verb: Verb, words: tuple[str, ...]) -> Command:
     forms = verb.form
     given = len(words) - len(forms) + len(verb.forms)
     if given > ARGUMENTS_LIMIT:
-        raise _unrecognised(words, f"{verb.usage}, with at most {ARGUMENTS_LIMIT} arguments, got {given}")
-    if not verb.fits(len(words)):
-        raise _unrecognised(words, verb.usage)
+        expected = f"{verb.usage}, with at most {ARGUMENTS_LIMIT} arguments, got {given}"
+        raise UnrecognisedCommand(_refusal(words, expected))
     forms += forms[-1:] * (len(words) - len(forms))
     meant: list[str] = []
     passed: list[str] = []
-    for word, part in zip(words, forms, strict=False):
+    places: list[int] = []
+    for place, (word, part) in enumerate(zip(words, forms, strict=False)):
         if isinstance(part, Argument):
             word = part.meant(word)
             if part.form.fullmatch(word) is None:
-                raise _unrecognised(words, f"{verb.usage}, where {part.expected}")
+                raise UnrecognisedCommand(_refusal(words, f"{verb.usage}, where {part.expected}"))
             passed.append(part.passed(word))
+            places.append(place)
         meant.append(word)
-    return Command(verb, tuple(meant), tuple(passed))
+    return Command(verb, tuple(meant), tuple(passed), tuple(places))
 
 
-def _unknown(words: tuple[str, ...]) -> UnrecognisedCommand:
-    near = [verb for verb in GRAMMAR if verb.words[:1] == words[:1]]
+def _unknown(words: tuple[str, ...], grammar: Sequence[Verb]) -> UnknownVerb:
+    near = [verb for verb in grammar if verb.words[:1] == words[:1]]
     if near:
-        return _unrecognised(words, ", ".join(verb.usage for verb in near))
-    return _unrecognised(words, "one of: " + ", ".join(dict.fromkeys(verb.words[0] for verb in GRAMMAR)))
+        return UnknownVerb(_refusal(words, ", ".join(verb.usage for verb in near)))
+    firsts = dict.fromkeys(verb.words[0] for verb in grammar)
+    return UnknownVerb(_refusal(words, "one of: " + ", ".join(firsts)))
 
 
-def _unrecognised(words: tuple[str, ...], expected: str) -> UnrecognisedCommand:
+def _refusal(words: tuple[str, ...], expected: str) -> str:
     start = canonical(
         word[: SHOWN + 1] for word in words[: SHOWN + 1]
     )  # quoting 128 KiB to show a line is waste
-    return UnrecognisedCommand(f"unrecognised command: {shown(start) or 'no words'} (expected {expected})")
+    return f"unrecognised command: {shown(start) or 'no words'} (expected {expected})"

@@ -12,6 +12,10 @@ WORDS_LIMIT = 1_024
 """Words of one command (mesh/messages.py has the same bound on the wire)."""
 
 
+SITE = "site."
+"""What the names of modules begin with that are a site's own."""
+
+
 class Argument(NamedTuple):
     """What may stand among a verb's words: `name` in the usage, `form` of a word and its name for people.
 
@@ -32,6 +36,19 @@ class Argument(NamedTuple):
         """How it is written: `[VERSION]`."""
         written = self.name + "…" * self.repeats
         return f"[{written}]" if self.optional else written
+
+
+class Kind(NamedTuple):
+    """A sort of argument, as rows and the grammars of sites name it; the fields are those of Argument."""
+
+    form: re.Pattern[str]
+    expected: str
+    meant: Callable[[str], str] = str
+
+    def argument(self, name: str, *, repeats: bool = False, optional: bool = False) -> Argument:
+        """One of this sort."""
+        expected = f"{name} is {self.expected}"
+        return Argument(name, self.form, expected, repeats, optional, self.meant)
 
 
 class Verb(NamedTuple):
@@ -75,14 +92,20 @@ class Verb(NamedTuple):
             for place, part in enumerate(self.form)
         )
 
-    def fits(self, count: int) -> bool:
-        """Whether a command of so many words can be one of it."""
+    @property
+    def sizes(self) -> range:
+        """How many words a command can have that is one of it."""
         last = self.form[-1]
         most, least = len(self.form), len(self.form)
         if isinstance(last, Argument):
             most += WORDS_LIMIT * last.repeats
             least -= last.optional
-        return least <= count <= most
+        return range(least, most + 1)
+
+    @property
+    def is_of_site(self) -> bool:
+        """Whether a site has added it."""
+        return self.module.startswith(SITE)
 
 
 def _group_by_colon(whom: str) -> str:
@@ -94,34 +117,50 @@ def _without_suffix(service: str) -> str:
     return service.removesuffix(".service")
 
 
-_NAMED = "NAME is at most 250 letters, digits and"
-_FACTS = Argument("NAME", facts.NAME, f"NAME is {facts.NAME_EXPECTED}", repeats=True)
+_NAMED = "at most 250 letters, digits and"
+_ANY = re.compile(r".*", re.DOTALL)
+_BELOW_ROOT = r"(?!/(?:proc|sys)(?:/|\Z))(?:/(?!\.{1,2}(?:/|\Z))[^/]+)+"
+
+KINDS = {
+    "account": Kind(acl.ACCOUNT, f"one of the {acl.ACCOUNT_EXPECTED}"),
+    "directory": Kind(
+        re.compile(f"/|{_BELOW_ROOT}"), "/, or absolute without .. . and //, and not under /proc or /sys"
+    ),
+    "fact": Kind(facts.NAME, facts.NAME_EXPECTED),
+    "host": Kind(
+        re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.(?!\Z)|\Z))+"),
+        "a host name",
+    ),
+    "number": Kind(re.compile(r"0|[1-9][0-9]{0,8}"), "a whole number of at most 9 digits"),
+    "package": Kind(
+        re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:/-]{0,249}"), f"{_NAMED} _ . + : / -, no sign first"
+    ),
+    "path": Kind(re.compile(_BELOW_ROOT), "absolute, without .. . and //, and not under /proc or /sys"),
+    "service": Kind(
+        re.compile(r"(?!.*\.service\Z)[A-Za-z0-9_][A-Za-z0-9_.+:@\\-]{0,249}"),
+        f"{_NAMED} _ . + : @ \\ -, no sign first",
+        _without_suffix,
+    ),
+    "text": Kind(_ANY, "any text, as one word"),
+    "version": Kind(
+        re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:^_-]{0,199}"),
+        "at most 200 letters, digits and . + ~ : ^ _ -, no sign first",
+    ),
+    "word": Kind(re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}"), f"{_NAMED} _ . -, no sign first"),
+}
+"""Every sort of argument that has a name."""
+
+_FACTS = KINDS["fact"].argument("NAME", repeats=True)
 _WHOM = Argument(
     "USER|%GROUP", acl.WHOM, f"USER and GROUP are {acl.ACCOUNT_EXPECTED}", passed=_group_by_colon
 )
-_ACCOUNT = Argument("NAME", acl.ACCOUNT, f"NAME is one of the {acl.ACCOUNT_EXPECTED}")
-_PACKAGE = Argument(
-    "NAME", re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:/-]{0,249}"), f"{_NAMED} _ . + : / -, no sign first"
-)
-_VERSION = Argument(
-    "VERSION",
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:^_-]{0,199}"),
-    "VERSION is at most 200 letters, digits and . + ~ : ^ _ -, no sign first",
-    optional=True,
-)
-_SERVICE = Argument(
-    "NAME",
-    re.compile(r"(?!.*\.service\Z)[A-Za-z0-9_][A-Za-z0-9_.+:@\\-]{0,249}"),
-    f"{_NAMED} _ . + : @ \\ -, no sign first",
-    meant=_without_suffix,
-)
-_PATH = Argument(
-    "PATH",
-    re.compile(r"(?!/(?:proc|sys)(?:/|\Z))(?:/(?!\.{1,2}(?:/|\Z))[^/]+)+"),
-    "PATH is absolute, without .. . and //, and not under /proc or /sys",
-)
-_ARGV = Argument("ARGV", re.compile(r".*", re.DOTALL), "ARGV is a program and its arguments", repeats=True)
-_LINE = Argument("LINE", re.compile(r".*", re.DOTALL), "LINE is one word, a line for /bin/sh")
+_ACCOUNT = KINDS["account"].argument("NAME")
+_PACKAGE = KINDS["package"].argument("NAME")
+_VERSION = KINDS["version"].argument("VERSION", optional=True)
+_SERVICE = KINDS["service"].argument("NAME")
+_PATH = KINDS["path"].argument("PATH")
+_ARGV = Argument("ARGV", _ANY, "ARGV is a program and its arguments", repeats=True)
+_LINE = Argument("LINE", _ANY, "LINE is one word, a line for /bin/sh")
 
 
 PURE, READS, WRITES, EXECUTES = acl.EFFECTS

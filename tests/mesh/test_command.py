@@ -12,11 +12,14 @@ from mesh.command import (
     BYTES_LIMIT,
     GRAMMAR,
     WORDS_LIMIT,
+    UnknownVerb,
     UnrecognisedCommand,
+    Verb,
     canonical,
     parse,
     split,
 )
+from mesh.grammar import KINDS
 
 
 @pytest.mark.parametrize(
@@ -283,3 +286,80 @@ def test_any_words_are_a_command_as_they_are_or_one_line(opened: Sequence[str], 
         assert words[: len(command.verb.words)] == command.verb.words
         own = len(command.verb.form) - len(command.verb.forms)
         assert len(command.arguments) == len(words) - own
+        assert len(command.places) == len(command.arguments)
+
+
+TAKEN: dict[str, tuple[list[str], list[str]]] = {
+    "account": (["www-data", "joe smith", "ünï"], ["", "-x", "a:b", "%x", "x\n"]),
+    "directory": (["/", "/srv", "/srv/a b"], ["", "srv", "//", "/srv/", "/srv/..", "/proc", "/sys/x"]),
+    "fact": (["sys.fqdn", "a:b-c_d"], ["", "a b", "$x", "ünï"]),
+    "host": (
+        ["web01", "web01.example.com", "1.2", "a-b.c"],
+        ["", "-a", "a-", "a..b", ".a", "a.", "a_b", "x" * 64],
+    ),
+    "number": (["0", "7", "999999999"], ["", "-1", "+1", "01", "1.5", "1000000000", "١", "1\n"]),
+    "package": (["g++", "net-misc/x:0"], ["", "-x", "a b", "a;b"]),
+    "path": (["/etc/motd"], ["", "/", "etc", "/etc/../x", "/proc/1"]),
+    "service": (["nginx", "a@b"], ["", "-x", "a/b", "a b"]),
+    "text": (["", "-x", "a b", "$(id)", "a\nb"], []),
+    "version": (["1:1.22.1-9+deb12u1~x"], ["", "-y", "1 2"]),
+    "word": (["a", "web_01.x-y"], ["", "-x", ".x", "a b", "a/b", "x" * 251]),
+}
+"""Of each kind of argument: words that are of it, and others."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_arguments(kind: str) -> None:
+    row = Verb(("try",), (KINDS[kind].argument("X"),), "site.x", "mesh.try", "pure", "tries")
+    good, bad = TAKEN[kind]
+    for word in good:
+        assert parse(("try", word), (row,)).arguments == (word,)
+    for word in bad:
+        with pytest.raises(UnrecognisedCommand, match="expected try X, where X is") as caught:
+            parse(("try", word), (row,))
+        assert not isinstance(caught.value, UnknownVerb)
+
+
+def test_what_a_site_adds_is_read_beside_the_rest() -> None:
+    added = Verb(("show", "disk"), (KINDS["directory"].argument("WHERE"),), "site.disk", "f", "reads", "x")
+    grammar = (*GRAMMAR, added)
+    command = parse(("show", "disk", "/srv"), grammar)
+    assert command == (added, ("show", "disk", "/srv"), ("/srv",), (2,))
+    assert parse(("show", "version"), grammar) == parse(("show", "version"))
+    for words in (("show", "disk"), ("show", "dusk", "/srv"), ("disk",), ()):
+        with pytest.raises(UnknownVerb):
+            parse(words, grammar)
+    with pytest.raises(UnknownVerb, match=r"expected show version, .* show group NAME, show disk WHERE\)$"):
+        parse(("show", "dusk"), grammar)
+
+
+def test_only_words_that_no_row_is_meant_by_are_of_an_unknown_verb() -> None:
+    for words in (("reboot",), ("ping", "web01"), ("show", "file"), ("package", "x", "hold")):
+        with pytest.raises(UnknownVerb):
+            parse(words)
+    for known in (
+        ("show", "file", "x"),
+        ("show", "fact", "a b"),
+        ("reboot", "\0"),
+        ("x" * (BYTES_LIMIT + 1),),
+    ):
+        with pytest.raises(UnrecognisedCommand) as caught:
+            parse(known)
+        assert not isinstance(caught.value, UnknownVerb)
+
+
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        ("ping", ()),
+        ("show fact a b c", (2, 3, 4)),
+        ("package x install 1", (1, 3)),
+        ("package x install", (1,)),
+        ("show service x.service", (2,)),
+        ("exec -- ls -- -l", (2, 3, 4)),
+    ],
+)
+def test_where_the_arguments_stand_among_the_words(words: str, places: tuple[int, ...]) -> None:
+    command = parse(split(words))
+    assert command.places == places
+    assert command.arguments == tuple(command.words[place] for place in places)
