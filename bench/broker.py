@@ -72,7 +72,7 @@ def sizes(user: str, reply: int) -> tuple[int, int]:
     image = image_of(parse(("ping",)).verb)
     how = "key " + 16 * "0"
     command = Command(
-        user, (user,), how, ("ping",), image.module, image.image, (), "run", None, 1 << 24, 40_000, 0
+        user, (user,), how, ("ping",), (), image.module, image.image, (), "run", None, 1 << 24, 40_000, 0
     )
     return sealed(command), sealed(Optin(), Result(0, output(reply), b"", False, 100))
 

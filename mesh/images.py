@@ -19,6 +19,10 @@ VERSIONS = dict.fromkeys(
 on the same bytes."""
 
 
+NAMES = frozenset(f"{module}/{version}" for module, version in VERSIONS.items())
+"""What COMMANDs call the modules that ship with this cw."""
+
+
 class VerbImage(NamedTuple):
     """What a verb runs, the same for every user and all words."""
 
@@ -32,7 +36,11 @@ class VerbImage(NamedTuple):
 @cache
 def image_of(verb: Verb) -> VerbImage:
     """The image of a verb: `main` only calls its function, which finds the arguments on the data stack."""
-    source = f"#include {verb.module}\nfn main\n  call {verb.function}\n  ret\n"
-    image = assemble(source, verb.name, modules.find)
+    image = assemble(main_of(verb.module, verb.function), verb.name, modules.find)
     program = verify(image)
     return VerbImage(image, program, effect_of(program), f"{verb.module}/{VERSIONS[verb.module]}")
+
+
+def main_of(module: str, function: str) -> str:
+    """The source of the program that is one function of a module."""
+    return f"#include {module}\nfn main\n  call {function}\n  ret\n"

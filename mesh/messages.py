@@ -147,6 +147,7 @@ _fqdn = Text(253, is_host_name, "a host name")
 _uuid = Text(36, is_uuid, "a UUID in lower case")
 _mode = Text(4, ("run", "plan").__contains__, "run or plan")
 _words = Several(Text(128 << 10), 1024)
+_places = Several(Uint(1023), 1024)
 _filters = Several(Text(4096), 64)
 _targets = Maybe(Several(_uuid, 8192))
 _groups = Several(_name, 1024)
@@ -191,6 +192,7 @@ _COMMAND = Record(
         "groups": _groups,
         "how": _name,
         "words": _words,
+        "arguments": _places,
         "module": _name,
         "image": Binary(range(MAX_IMAGE + 1)),
         "filters": _filters,

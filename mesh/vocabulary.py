@@ -139,14 +139,16 @@ class Error(NamedTuple):
 class Command(NamedTuple):
     """Broker → agents: the `words` of `user`, who is in `groups` and was authenticated by `how`, as an image.
 
-    `module` is the verb's module and its version (`mesh/1`); `issued` the broker's clock, `ttl` and
-    `run_time`, all in milliseconds; the rest as in Request.
+    `arguments` are the places among the words, from 0 and ascending, of those that the image's program gets,
+    for nodes that do not know the verb; `module` is the verb's module and its version (`mesh/1`); `issued`
+    the broker's clock, `ttl` and `run_time`, all in milliseconds; the rest as in Request.
     """
 
     user: str
     groups: tuple[str, ...]
     how: str
     words: tuple[str, ...]
+    arguments: tuple[int, ...]
     module: str
     image: bytes
     filters: tuple[str, ...]

@@ -24,10 +24,13 @@ from mesh.admission import (
     Expire,
     Node,
     Refuse,
+    Weighed,
     expired,
     judge_image,
     objection,
     strange,
+    unweighed,
+    weigh,
 )
 from mesh.clock import BrokerClock
 from mesh.command import canonical
@@ -38,6 +41,7 @@ from roles.log import Log
 from roles.runner import Stop, failed
 from vm.host import Host
 from vm.machine import Limits, Outcome
+from vm.opcodes import Effect
 from wire.errors import WireError
 
 WAITING = 64
@@ -202,6 +206,8 @@ class Agent:
             asked.command, asked.serial, session.last, session.now(), self._node(), unable, self._bounded
         )
         session.last = max(session.last, asked.serial)
+        if unweighed(case):
+            case = case._replace(weighed=await self._weigh(asked.command.image))
         decision: Decision | None = objection(case)
         if decision is None:
             decision = await self._judge_image(case)
@@ -216,14 +222,21 @@ class Agent:
                 self._note(event, asked, decision._asdict())
             await asked.answer(answer(decision))
 
+    async def _weigh(self, image: bytes) -> Weighed:
+        """In a thread, as what follows."""
+        try:
+            return await trio.to_thread.run_sync(weigh, image)
+        except RuntimeError as error:
+            return Weighed(Effect.EXECUTES, _without_thread(error))
+
     async def _judge_image(self, case: Case) -> Decision:
         """A stranger's image in a thread, since other sessions and what runs must not wait for it."""
         if not strange(case):
             return judge_image(case)
         try:
             return await trio.to_thread.run_sync(judge_image, case)
-        except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
-            return Refuse(FAULT, f"the image could not be verified: {error}")
+        except RuntimeError as error:
+            return _without_thread(error)
 
     async def _answered_at_once(self, asked: Asked, admitted: Admit) -> bool:
         if not (admitted.runs and self._places.value):
@@ -288,7 +301,7 @@ class Agent:
     def _begun(self, asked: Asked, admitted: Admit) -> messages.Message | None:
         """Note what is about to run, or has done nothing yet that shows; the answer where that cannot be."""
         try:
-            self._record("ran", asked, _manner(admitted))
+            self._record("ran", asked, _manner(asked, admitted))
         except AuditError as error:
             self._log.error(f"{error}; so nothing runs")
             return _result(failed("the audit log of this node cannot be written"), 0.0)
@@ -324,10 +337,16 @@ class Agent:
         )
 
 
-def _manner(admitted: Admit) -> dict[str, str]:
-    """What the audit log says of how a command runs."""
+def _manner(asked: Asked, admitted: Admit) -> dict[str, str]:
+    """What the audit log says of how a command runs; and of what module, where that is not the node's own."""
     run_as = {"run_as": admitted.run_as} if admitted.run_as else {}
-    return {"effect": admitted.effect.word, **run_as}
+    module = {"module": asked.command.module} if admitted.program is None else {}
+    return {"effect": admitted.effect.word, **run_as, **module}
+
+
+def _without_thread(error: RuntimeError) -> Refuse:
+    """The host has no thread left (threading.Thread.start)."""
+    return Refuse(FAULT, f"the image could not be verified: {error}")
 
 
 def _refusal(refused: Refuse) -> messages.Result:

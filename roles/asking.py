@@ -57,6 +57,7 @@ def command_of(request: Request, accepted: Accepted, issued: int, ttl: int) -> C
         groups=accepted.groups,
         how=accepted.how,
         words=accepted.command.words,
+        arguments=accepted.command.places,
         module=image.module,
         image=image.image,
         filters=request.filters,

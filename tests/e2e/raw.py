@@ -274,6 +274,9 @@ class Port:
 
 def command(user: str, /, *words: str, **changes: Any) -> Command:
     """What a broker would send for that command at NOW."""
-    own = image_of(parse(words).verb)
-    asked = Command(user, (), "key", words, own.module, own.image, (), "run", None, NOW, 10**9, 0)
+    known = parse(words)
+    own = image_of(known.verb)
+    asked = Command(
+        user, (), "key", words, known.places, own.module, own.image, (), "run", None, NOW, 10**9, 0
+    )
     return asked._replace(**changes)

@@ -384,7 +384,7 @@ def test_a_node_insists_on_its_own_bytes_where_it_has_the_module(node: Node) -> 
 
 
 def test_what_a_node_does_not_know_is_refused_or_denied(node: Node) -> None:
-    unknown = Command(node.user, (), "key", ("reboot", "now"), *command(node.user, "ping")[4:])
+    unknown = Command(node.user, (), "key", ("reboot", "now"), (), *command(node.user, "ping")[5:])
     for user, expected in ((node.user, Result), ("stranger", Denied)):
         serial = node.next_serial
         node.session.say(unknown._replace(user=user), serial=serial)

@@ -374,7 +374,7 @@ _MAY_NOT: dict[str, Message] = {
     "REQUEST": Request(VERSION, "root", NoAuth(), ("ping",), (), "run", None, 1000, 0, False),
     "OK": Ok(1000),
     "ERROR": Error("denied", "forged"),
-    "COMMAND": Command("root", (), "key", ("ping",), "mesh/1", b"", (), "run", None, 0, 1000, 0),
+    "COMMAND": Command("root", (), "key", ("ping",), (), "mesh/1", b"", (), "run", None, 0, 1000, 0),
     "LOST": Lost(),
     "SILENT": Silent(),
     "DONE": _counts,

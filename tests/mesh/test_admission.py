@@ -20,9 +20,13 @@ from mesh.admission import (
     Expire,
     Node,
     Refuse,
+    Weighed,
     admit,
     judge_image,
+    objection,
     strange,
+    unweighed,
+    weigh,
 )
 from mesh.command import parse
 from mesh.filters import TooSlow, unbounded
@@ -40,12 +44,14 @@ FACTS = {"sys.fqdn": "web01.example.com", "role": "web"}
 
 def command(*words: str, **changes: Any) -> Command:
     """A COMMAND as a broker with the same modules sends it."""
-    own = image_of(parse(words).verb)
+    known = parse(words)
+    own = image_of(known.verb)
     fitting = Command(
         user="alice",
         groups=("staff",),
         how="key",
         words=words,
+        arguments=known.places,
         module=own.module,
         image=own.image,
         filters=(),
@@ -294,14 +300,177 @@ def test_someone_without_rights_learns_nothing_of_the_node() -> None:
 
 @given(
     words=st.lists(st.text(max_size=8), max_size=4).map(tuple),
-    image=st.binary(max_size=64),
+    arguments=st.lists(st.integers(0, 5), max_size=4).map(tuple),
+    image=st.binary(max_size=64) | st.sampled_from([PURE, READS]),
     filters=st.lists(st.text(max_size=12), max_size=2).map(tuple),
     module=st.sampled_from(["mesh/1", "mesh/2", ""]),
     user=st.text(max_size=5),
 )
 def test_whatever_a_command_holds_nothing_is_raised(
-    words: tuple[str, ...], image: bytes, filters: tuple[str, ...], module: str, user: str
+    words: tuple[str, ...],
+    arguments: tuple[int, ...],
+    image: bytes,
+    filters: tuple[str, ...],
+    module: str,
+    user: str,
 ) -> None:
     asked = command("ping", words=words, image=image, filters=filters, module=module, user=user)
+    asked = asked._replace(arguments=arguments)
     decision = admit(case(asked, node=node("allow ALL ALL")))
     assert isinstance(decision, Abstain | Refuse | Admit)
+
+
+# -- a verb that this node does not know
+
+WRITES = program('fs.mkdir "/srv/x"')
+BROKEN = b"pn\xee\x00"
+DISK = ("disk", "wipe", "sd a", "now")
+
+
+def foreign(image: bytes = READS, **changes: Any) -> Command:
+    """What a broker sends for a command that its site has added: `disk wipe DISK now`."""
+    module = {"module": "site.disk/0123abcd", "words": DISK, "arguments": (2,)}
+    return command("ping", image=image, **module | changes)
+
+
+def test_what_a_node_does_not_know_runs_with_the_arguments_among_its_words() -> None:
+    asked = foreign(arguments=(1, 2))
+    assert admit(case(asked)) == Admit(READS, None, Effect.READS, ("site.disk", "wipe", "sd a"), True)
+    assert admit(case(foreign(arguments=()))) == Admit(READS, None, Effect.READS, ("site.disk",), True)
+
+
+def test_so_does_a_command_of_a_newer_version() -> None:
+    newer = command("ping", words=("ping", "twice"), module="mesh/2", image=PURE, arguments=(1,))
+    assert admit(case(newer)) == Admit(PURE, None, Effect.PURE, ("mesh", "twice"), True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "image", "expected"),
+    [
+        ("allow alice ALL effect reads", READS, Admit),
+        ("allow alice ALL effect reads", WRITES, Deny),
+        ("allow alice ALL effect reads", BROKEN, Deny),
+        ("allow alice ALL effect pure", READS, Deny),
+        ("allow alice ALL effect writes", WRITES, Admit),
+        ("allow alice ALL", BROKEN, Refuse),
+        ('allow alice "disk wipe *"', WRITES, Admit),
+        ('allow alice "disk free *"', READS, Deny),
+        ('allow alice ALL\ndeny alice "disk *"', READS, Deny),
+        ("allow bob ALL", READS, Deny),
+        ("", BROKEN, Deny),
+    ],
+)
+def test_rules_see_the_words_as_they_came_and_what_the_image_may_do(
+    rules: str, image: bytes, expected: type[Decision]
+) -> None:
+    assert type(admit(case(foreign(image), node=node(rules)))) is expected
+
+
+def test_it_runs_as_the_rule_for_its_effect_says() -> None:
+    rules = node("allow alice ALL as root\nallow alice ALL as nobody effect reads")
+    decided = [admit(case(foreign(image), node=rules)) for image in (READS, WRITES)]
+    assert [one.run_as for one in decided if isinstance(one, Admit)] == ["nobody", "root"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "of_case", "sentence"),
+    [
+        ({"image": BROKEN}, {}, "image refused at 0x00000002: unknown opcode ee"),
+        (
+            {"image": WRITES},
+            {"node": node(max_effect=Effect.READS)},
+            "disk wipe now (site.disk/0123abcd) writes: more than agent.max_effect = 'reads' allows here",
+        ),
+        ({"arguments": (4,)}, {}, "places of arguments: expected some among the words"),
+        ({"arguments": (2, 2)}, {}, "places of arguments: expected at most 252, ascending"),
+        ({"arguments": (3, 2)}, {}, "places of arguments: expected at most 252, ascending"),
+        (
+            {"words": ("x",) * 300, "arguments": tuple(range(253))},
+            {},
+            "places of arguments: expected at most 252, ascending",
+        ),
+        ({"words": ("disk", "\0")}, {}, r'unrecognised command: disk "\x00" (expected words without NUL)'),
+        ({"module": "mesh/1"}, {}, "unrecognised command: disk wipe"),
+    ],
+    ids=["broken", "max_effect", "beyond", "twice", "descending", "many", "NUL", "a module of ours"],
+)
+def test_foreign_and_refused(changes: dict[str, Any], of_case: dict[str, Any], sentence: str) -> None:
+    decision = admit(case(foreign(**changes), **of_case))
+    assert isinstance(decision, Refuse)
+    assert (decision.status, decision.sentence[: len(sentence)]) == (REFUSED, sentence)
+
+
+def test_a_refusal_is_short_however_long_the_words_are() -> None:
+    asked = foreign(WRITES, words=("disk", "x" * 100_000, *["y"] * 900), arguments=(), module="\x1b" * 255)
+    decision = admit(case(asked, node=node(max_effect=Effect.PURE)))
+    assert isinstance(decision, Refuse)
+    assert len(decision.sentence) < 600
+    assert decision.sentence.isprintable()
+
+
+FOREIGN_WORSE = [row for row in WORSE if row[0] != "image"]
+FOREIGN_WORSE.insert(5, ("image", {}, {"image": BROKEN}, Refuse))
+
+
+@pytest.mark.parametrize("first", range(len(WORSE)), ids=[name for name, *_ in WORSE])
+def test_the_order_of_the_checks_is_the_same(first: int) -> None:
+    changes: dict[str, Any] = {}
+    wrong: dict[str, Any] = {}
+    for _, of_case, of_command, _ in FOREIGN_WORSE[first:]:
+        changes |= of_case
+        wrong |= of_command
+    assert type(admit(case(foreign(**wrong), **changes))) is FOREIGN_WORSE[first][3]
+
+
+@pytest.mark.parametrize(
+    "rules", ["deny ALL ALL", "", "allow alice ALL effect pure", 'allow alice "disk free *"']
+)
+def test_it_tells_nothing_to_someone_without_rights(rules: str) -> None:
+    answers = {
+        admit(case(foreign(image, filters=filters, targets=targets), node=node(rules)))
+        for image in (READS, WRITES, BROKEN, b"")
+        for filters in ((), ("role=web",), ("role=db",), ("role=/(/",))
+        for targets in (None, (UUID,), (OTHER,))
+    }
+    assert answers == {Deny()}
+
+
+@pytest.mark.parametrize(
+    ("judged", "expected"),
+    [
+        (case(foreign()), True),
+        (case(foreign(), node=node("allow alice ALL effect pure")), True),
+        (case(foreign(), node=node("allow bob ALL")), False),
+        (case(foreign(), node=node('allow alice "disk free *"')), False),
+        (case(foreign(), last=7), False),
+        (case(foreign(module="mesh/1")), False),
+        (case(foreign(words=("show", "file", "../x"))), False),
+        (case(command("ping")), False),
+        (case(command("ping", module="site.disk/0123abcd")), False),
+        (case(foreign(), weighed=Weighed(Effect.READS)), False),
+    ],
+    ids=[
+        "unknown", "some right", "no right", "other words", "came before", "a module of ours",
+        "a verb of ours with wrong arguments", "a verb of ours", "a verb of ours in another module",
+        "weighed",
+    ],
+)  # fmt: skip
+def test_an_image_is_looked_at_first_only_where_nothing_else_can_tell(judged: Case, expected: bool) -> None:
+    assert unweighed(judged) is expected
+    assert not (expected and strange(judged))
+
+
+def test_an_image_that_nobody_has_looked_at_may_do_anything() -> None:
+    """So that a caller who forgets to look fails closed."""
+    judged = case(foreign(PURE), node=node("allow alice ALL effect reads"))
+    assert objection(judged) == Deny()
+    assert isinstance(judge_image(case(foreign(PURE))), Refuse)
+
+
+@given(st.binary(max_size=64) | st.sampled_from([PURE, READS, WRITES]))
+def test_any_image_is_weighed(image: bytes) -> None:
+    weighed = weigh(image)
+    if weighed.refusal is None:
+        assert image in (PURE, READS, WRITES) or image.startswith(b"pn")
+    else:
+        assert weighed.effect is Effect.EXECUTES

@@ -95,6 +95,7 @@ commands = st.builds(
     texts,
     names,
     texts,
+    st.lists(st.integers(0, 1023), max_size=5).map(tuple),
     names,
     st.binary(max_size=300),
     texts,
@@ -161,7 +162,7 @@ def request(**changes: Any) -> Request:
 
 def command(**changes: Any) -> Command:
     ordinary = Command(
-        "alice", ("ops",), "key", ("ping",), "mesh/1", b"image", (), "run", None, 1_000, 40_000, 0
+        "alice", ("ops",), "key", ("ping",), (), "mesh/1", b"image", (), "run", None, 1_000, 40_000, 0
     )
     return ordinary._replace(**changes)
 
@@ -338,6 +339,8 @@ BOUNDS: list[tuple[Side, Message, Message]] = [
     (Side.CLIENT, request(auth=KEY._replace(signature=b"")), request(auth=KEY._replace(signature=b"s"))),
     (Side.CLIENT, request(auth=PasswordAuth("p" * 4096)), request(auth=PasswordAuth("p" * 4097))),
     (Side.BROKER, command(groups=("g",) * 1024), command(groups=("g",) * 1025)),
+    (Side.BROKER, command(arguments=(0, 1023)), command(arguments=(0, 1024))),
+    (Side.BROKER, command(arguments=(0,) * 1024), command(arguments=(0,) * 1025)),
     (Side.BROKER, command(image=bytes(MAX_IMAGE)), command(image=bytes(MAX_IMAGE + 1))),
     (Side.BROKER, Error("busy", "x" * 16384), Error("busy", "x" * 16385)),
     (Side.AGENT, result(status=2**32 - 1), result(status=2**32)),

@@ -13,7 +13,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from mesh import acl
-from mesh.admission import Admit, Node, judge_image
+from mesh.admission import Admit, Node, judge_image, weigh
 from mesh.command import parse
 from mesh.filters import unbounded
 from mesh.images import image_of
@@ -113,9 +113,22 @@ class Scene:
 
 
 def command(*words: str, **changes: Any) -> Command:
-    own = image_of(parse(words).verb)
+    known = parse(words)
+    own = image_of(known.verb)
     asked = Command(
-        "alice", ("staff",), "key 0123", words, own.module, own.image, (), "run", None, WELCOME.now, 40_000, 0
+        "alice",
+        ("staff",),
+        "key 0123",
+        words,
+        known.places,
+        own.module,
+        own.image,
+        (),
+        "run",
+        None,
+        WELCOME.now,
+        40_000,
+        0,
     )
     return asked._replace(**changes)
 
@@ -532,6 +545,50 @@ async def test_a_strangers_image_is_judged_in_a_thread(
         assert isinstance(refused, Result)
         assert (refused.status, refused.output[:13]) == (126, b"image refused")
         assert threads == [judge_image, judge_image]
+
+
+async def test_what_a_node_does_not_know_is_weighed_in_a_thread_and_its_module_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[Callable[..., object]] = []
+    in_thread = trio.to_thread.run_sync
+
+    async def watched(call: Callable[..., Any], *arguments: Any) -> Any:
+        threads.append(call)
+        return await in_thread(call, *arguments)
+
+    monkeypatch.setattr("trio.to_thread.run_sync", watched)
+    unknown = {"words": ("disk", "free", "/a b"), "arguments": (2,), "module": "site.disk/0123abcd"}
+    async with scene(tmp_path) as here:
+        await here.ask(1, user="bob", image=PURE, **unknown)
+        assert await here.answers(1) == [(1, Denied())]
+        assert threads == []
+        await here.ask(2, image=PURE, **unknown)
+        assert await here.answers(1) == [(2, Optin())]
+        here.runner.end_one()
+        ((serial, result),) = await here.answers(1)
+        assert (serial, type(result)) == (2, Result)
+        assert threads == [weigh]
+        assert here.runner.begun == [("site.disk", "/a b")]
+    (ran,) = [entry for entry in audited(tmp_path) if entry["event"] == "ran"]
+    assert (ran["command"], ran["effect"], ran["module"]) == (
+        'disk free "/a b"',
+        "pure",
+        "site.disk/0123abcd",
+    )
+
+
+async def test_a_host_without_a_thread_left_refuses_what_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To whom the rules allow everything: to others it denies what it cannot look at."""
+    monkeypatch.setattr("trio.to_thread.run_sync", no_thread)
+    sentence = b"the image could not be verified: can't start new thread\n"
+    rules = "allow alice ALL\nallow carol ALL effect pure"
+    async with scene(tmp_path, rules) as here:
+        for serial, user in enumerate(("alice", "carol"), 1):
+            await here.ask(serial, user=user, words=("disk",), module="site.disk/0123abcd", image=PURE)
+        assert await here.answers(2) == [(1, Result(125, sentence, b"", False, 0)), (2, Denied())]
 
 
 async def test_a_host_without_a_thread_left_refuses_a_strangers_image(

@@ -148,8 +148,11 @@ async def running(node: Node, *words: str, **env: str) -> AsyncIterator[Process]
 
 
 def command(*words: str, **changes: Any) -> Command:
-    own = image_of(parse(words).verb)
-    asked = Command("alice", (), "key", words, own.module, own.image, (), "run", None, WELCOME.now, 10**6, 0)
+    known = parse(words)
+    own = image_of(known.verb)
+    asked = Command(
+        "alice", (), "key", words, known.places, own.module, own.image, (), "run", None, WELCOME.now, 10**6, 0
+    )
     return asked._replace(**changes)
 
 
