@@ -63,16 +63,21 @@ def from_file(path: Path) -> Layer:
         raise ConfError(f"cannot read {brief(path)}: {error.strerror}") from error
     if len(raw) > MAX_FILE:
         raise ConfError(f"{path}: expected at most {MAX_FILE} bytes of TOML, got more")
-    try:
-        document = tomllib.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
-        raise ConfError(f"{path}: expected TOML, got: {' '.join(str(error).split())}") from error
+    document = toml(raw, str(path))
     values: dict[str, dict[str, object]] = {}
     for section, table in document.items():
         if not isinstance(table, dict):
             raise ConfError(f"{path}: {shown(section)[1:-1]}: expected a [section], got {shown(table)}")
         values[section] = table
     return Layer(Origin(str(path), path.absolute().parent), values)
+
+
+def toml(raw: bytes, where: str) -> dict[str, object]:
+    """The tables and keys of a file named `where`. Raises ConfError."""
+    try:
+        return tomllib.loads(raw.decode())
+    except (ValueError, RecursionError) as error:
+        raise ConfError(f"{where}: expected TOML, got: {' '.join(str(error).split())}") from error
 
 
 def from_place(path: Path) -> list[Layer]:

@@ -29,3 +29,10 @@ def insist_on_writers(path: Path, status: os.stat_result) -> None:
             raise ConfError(
                 f"{shown}: others can replace it ({where} has mode {mode:04o}): chmod o-w {where}"
             )
+
+
+def insist_on_keepers(directory: Path, status: os.stat_result) -> None:
+    """Raises ConfError if group or others can put files into the directory, whose status that is."""
+    if status.st_mode & _OTHERS_WRITE:
+        mode, shown = stat.S_IMODE(status.st_mode), brief(directory)
+        raise ConfError(f"{shown}: others can put files into it (mode {mode:04o}): chmod go-w {shown}")
