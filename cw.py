@@ -89,6 +89,8 @@ def run(words: list[str]) -> int:
             module, arguments = CLIENT, words
         case [name, *arguments] if name in ROLES:
             module = ROLES[name][0]
+        case _ if importlib.import_module("roles.site").begins_command(words):
+            module, arguments = CLIENT, words
         case _:
             raise UsageError(f"unknown command {words[0][:40]!r} (see cw --help)")
     status: int = importlib.import_module(module).main(arguments)

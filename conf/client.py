@@ -18,7 +18,17 @@ from conf.document import (
     unfit,
     unknown,
 )
-from conf.kinds import ADDRESS, BROKER_KEY, OPTIONAL_PATH, USER, Key, seconds, title, whole
+from conf.kinds import (
+    ADDRESS,
+    BROKER_KEY,
+    OPTIONAL_DIRECTORY,
+    OPTIONAL_PATH,
+    USER,
+    Key,
+    seconds,
+    title,
+    whole,
+)
 
 FILE = Path("/etc/clockwork/cw.toml")
 OWN_FILE = "~/.clockwork/cw.toml"
@@ -41,6 +51,13 @@ KEYS = (
     Key("mesh", "timeout", 40, seconds(), "How long to wait for answers, in seconds."),
     Key(
         "mesh",
+        "commands",
+        "commands",
+        OPTIONAL_DIRECTORY,
+        "The broker's broker.commands, or a copy of its NAME.toml, used if it is there.",
+    ),
+    Key(
+        "mesh",
         "confirm_above",
         10,
         whole(0, 10**9),
@@ -60,8 +77,8 @@ class ClientConf(NamedTuple):
     """cw.toml, checked.
 
     `broker` is HOST:PORT, `broker_key` 64 hex digits or a path, `username` may be empty (the caller's),
-    `timeout` seconds, `confirm_above` nodes, `keep`
-    records; `origins` says where each `section.key` came from.
+    `timeout` seconds, `commands` a directory that need not be there, `confirm_above` nodes, `keep` records;
+    `origins` says where each `section.key` came from.
     """
 
     broker: str
@@ -69,6 +86,7 @@ class ClientConf(NamedTuple):
     username: str
     key: Path | None
     timeout: float
+    commands: Path | None
     confirm_above: int
     keep: int
     origins: Mapping[str, str]

@@ -191,6 +191,7 @@ PATH = Kind("the path of a file", _path, str)
 OPTIONAL_PATH = Kind(
     'the path of a file, or ""', _optional_path, lambda path: "" if path is None else str(path)
 )
+OPTIONAL_DIRECTORY = OPTIONAL_PATH._replace(expected='the path of a directory, or ""')
 BROKER_KEY = Kind("64 hex digits or the path of a .pub", _broker_key)
 SERVICE = Kind('the name of a file in /etc/pam.d, or ""', _anywhere(_service))
 HOST = Kind('a host name, or ""', _anywhere(_host))

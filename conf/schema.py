@@ -15,6 +15,7 @@ from conf.kinds import (
     FACTS,
     HOST,
     LISTEN,
+    OPTIONAL_DIRECTORY,
     OPTIONAL_LISTEN,
     OPTIONAL_PATH,
     PATH,
@@ -57,6 +58,9 @@ class Broker:
     )
     key: Path = _key(
         PATH, "broker.key", "The broker's private key; its .pub is what agents and clients know it by."
+    )
+    commands: Path | None = _key(
+        OPTIONAL_DIRECTORY, "", "The site's own commands, NAME.pn and NAME.toml each; empty: none."
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import trio
 
-from mesh.images import image_of
 from mesh.messages import Command, Request, encode
 from mesh.session import State
 from mesh.words import canonical, shown
@@ -51,15 +50,15 @@ def command_of(request: Request, accepted: Accepted, issued: int, ttl: int) -> C
     """What makes the encoded COMMAND of a serial; `issued` and `ttl` in milliseconds (protocol.md
     "Messages"). It raises MessageError.
     """
-    image = image_of(accepted.command.verb)
+    sent = accepted.sent
     command = Command(
         user=request.user,
         groups=accepted.groups,
         how=accepted.how,
         words=accepted.command.words,
         arguments=accepted.command.places,
-        module=image.module,
-        image=image.image,
+        module=sent.module,
+        image=sent.image,
         filters=request.filters,
         mode=request.mode,
         targets=request.targets,

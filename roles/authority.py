@@ -12,11 +12,12 @@ from auth.pam import Authenticator, PamError
 from auth.signing import verified
 from auth.throttle import Throttle
 from auth.trust import Trust
+from conf.dropped import Dropped
 from conf.watched import Watched
 from errors import CwError
 from mesh import acl, command, filters
-from mesh.images import image_of
 from mesh.messages import KeyAuth, PasswordAuth, Request
+from mesh.site import Sent, Site
 from net.bounded import bounded
 from net.serve import block_of
 
@@ -44,6 +45,7 @@ class Accepted(NamedTuple):
     """What a request turned out to be."""
 
     command: command.Command
+    sent: Sent
     key: str
     """The public key, in hex, that the request is signed with; empty after a password."""
     groups: tuple[str, ...]
@@ -55,7 +57,7 @@ class Accepted(NamedTuple):
 
 
 class Authority:
-    """Judges requests.
+    """Judges requests: for `commands`, those of cw and of the site.
 
     `authenticator` is None where passwords are off; `look` reads the files again that have changed.
     """
@@ -64,6 +66,7 @@ class Authority:
         self,
         users: Watched[Trust],
         rules: Watched[tuple[acl.Rule, ...]],
+        commands: Dropped[Site],
         groups: Groups,
         authenticator: Authenticator | None,
         clock: Callable[[], float],
@@ -71,6 +74,7 @@ class Authority:
     ) -> None:
         self._users = users
         self._rules = rules
+        self._commands = commands
         self._groups = groups
         self._authenticator = authenticator
         self._clock = clock
@@ -90,8 +94,9 @@ class Authority:
             await self._check_password(request.user, auth.password, address)
         else:
             raise self._failed(Failure.METHOD, "no method of authentication")
+        site = self._commands.value
         try:
-            checked = command.parse(request.words)
+            checked = command.parse(request.words, site.grammar)
             filters.parse_all(request.filters, bounded)
         except command.UnrecognisedCommand as error:
             raise Refused("unrecognised", str(error)) from error
@@ -107,10 +112,11 @@ class Authority:
             ) from error
         if key:
             self._check_listed(request.user, key)  # again: the lookup may have taken seconds
-        effect = image_of(checked.verb).effect.word
+        sent = site.sent(checked.verb)
+        effect = sent.effect.word
         if acl.judge(self._rules.value, request.user, groups, checked.words, effect) is acl.Verdict.DENY:
             raise Refused("denied", "permission denied", "the broker's rules deny it")
-        return Accepted(checked, key, groups)
+        return Accepted(checked, sent, key, groups)
 
     def _check_key(self, request: Request, key: str, handshake_hash: bytes) -> None:
         if not verified(request, handshake_hash):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +11,7 @@ from typing import NamedTuple
 from auth.keys import KeyFile, broker_key
 from conf.client import ClientConf, insist_on_file, load
 from errors import CwError
-from mesh.command import canonical, split_shell
+from mesh.command import GRAMMAR, Command, UnknownVerb, canonical, split_shell
 from mesh.command import parse as parse_command
 from mesh.grammar import EXECUTES, WRITES
 from mesh.messages import VERSION, NoAuth, Request
@@ -51,9 +53,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"cw {OURS}")
         return 0
     if asked.wants == "help":
-        from roles.usage import described, usage
-
-        print(usage(described(_without_mesh(asked.words))))
+        print(_help(asked))
         return 0
     checked = check(asked)
     if asked.noop:
@@ -98,7 +98,7 @@ def _ask_all(checked: Checked, caller: Caller, screen: Screen) -> int:
 
 def check(asked: Asked) -> Checked:
     """Everything that can be known to be wrong without a broker, found out. Raises CwError, status 2."""
-    command = parse_command(_command_words(asked.words))
+    command = _command(asked)
     if asked.filters:
         from mesh.filters import parse_all
         from net.bounded import bounded
@@ -125,12 +125,32 @@ def check(asked: Asked) -> Checked:
     return Checked(asked, conf, broker_key(conf.broker_key, Path.cwd()), key, request, command.verb.effect)
 
 
-def _command_words(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words that go to nodes."""
-    words = _without_mesh(words)
+def _command(asked: Asked) -> Command:
+    """The command that goes to nodes; what the site has added is looked at where cw itself has no such."""
+    words = _without_mesh(asked.words)
     if not words:
         raise UsageError("a command is missing (see cw mesh --help)")
-    return words
+    try:
+        return parse_command(words)
+    except UnknownVerb:
+        from roles.site import grammar
+
+        return parse_command(words, grammar(asked))
+
+
+def _help(asked: Asked) -> str:
+    """The text of --help for the words; with what the site has added, if that can be read."""
+    from roles.site import grammar
+    from roles.usage import described, usage
+
+    words = _without_mesh(asked.words)
+    try:
+        known = grammar(asked)
+    except CwError as error:
+        known = GRAMMAR
+        sentence = harmless(os.fsencode(str(error)))
+        print(f"cw: {sentence}; so this is without the site's own commands", file=sys.stderr)
+    return usage(described(words, known))
 
 
 def _without_mesh(words: tuple[str, ...]) -> tuple[str, ...]:

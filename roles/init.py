@@ -80,6 +80,7 @@ def _site(options: Namespace) -> list[str]:
     meshd = {
         "broker.listen": [str(listen)],
         "broker.key": "broker.key",
+        "broker.commands": "commands",
         "auth.pam_service": service,
         "auth.trusted": "trusted",
         "auth.agents": "agents",
@@ -90,6 +91,7 @@ def _site(options: Namespace) -> list[str]:
         "mesh.broker_key": "broker.key.pub",
         "mesh.username": user,
         "mesh.key": f"{user}.key",
+        "mesh.commands": "commands",
     }
 
     drafts = Drafts(directory)
@@ -102,6 +104,7 @@ def _site(options: Namespace) -> list[str]:
     drafts.text("trusted", f"# Keys of users: HEX NAME (cw trust edits this)\n{key.hex()} {user}\n")
     drafts.text("agents", f"# Keys of agents: HEX FQDN (cw trust edits this)\n{agent.hex()} {name}\n")
     drafts.text("acl", f"# Access rules: allow|deny USER|%GROUP|ALL PATTERN|ALL [final]\nallow {user} ALL\n")
+    drafts.directory("commands", 0o755)
     drafts.directory("gatherers", 0o755)
     if not installed:
         drafts.directory("state", 0o700)

@@ -19,11 +19,13 @@ from auth.trust import Trust
 from auth.trust import parse as parse_trust
 from conf.addresses import Address, listening
 from conf.document import insist_on_some
+from conf.dropped import Dropped
 from conf.load import load, show
 from conf.schema import MeshdConf
 from conf.watched import Watched
 from errors import CwError
 from mesh import acl
+from mesh.site import Site, checked
 from net import spawner
 from net.serve import Door, accept, listen, resolved
 from roles.arguments import of_daemon
@@ -62,30 +64,50 @@ class Files:
         self.users: Watched[Trust] = Watched(conf.auth.trusted, parse_trust, Trust(), "auth.trusted")
         self.agents: Watched[Trust] = Watched(conf.auth.agents, parse_trust, Trust(), "auth.agents")
         self.rules: Watched[tuple[acl.Rule, ...]] = Watched(conf.acl.file, acl.parse, (), "acl.file")
+        self.commands: Dropped[Site] = Dropped(
+            conf.broker.commands, (".pn", ".toml"), checked, Site(), "broker.commands"
+        )
+        self._at_commands = trio.Lock()
         self._complaints: dict[int, str] = {}
 
-    def _all(self) -> Iterator[Watched[Any]]:
+    def _small(self) -> Iterator[Watched[Any]]:
         yield from (self.users, self.agents, self.rules)
 
     def read(self) -> None:
         """Read all of them for the first time. Raises the error of the first that cannot be used."""
-        for watched in self._all():
+        for watched in self._small():
             watched.refresh()
+        self.commands.refresh()
 
     def refresh(self, log: Log) -> bool:
-        """Whether anything is new; the same complaint is logged once."""
-        changed = False
-        for number, watched in enumerate(self._all()):
+        """Whether anything is new, the commands aside; the same complaint is logged once."""
+        changed = [self._refresh(watched, log) for watched in self._small()]
+        return any(changed)
+
+    async def refresh_commands(self, log: Log) -> None:
+        """The same of the site's commands: in a thread, since assembling all of them takes up to seconds."""
+        if self.commands.path is None:
+            return
+        async with self._at_commands:
             try:
-                if watched.refresh():
-                    changed = True
-                    log.info(f"{watched.path} was read again")
-                self._complaints.pop(number, None)
-            except CwError as error:
-                if self._complaints.get(number) != str(error):
-                    self._complaints[number] = str(error)
-                    log.error(f"{error}; the last good one stays in force")
+                await trio.to_thread.run_sync(self._refresh, self.commands, log)
+            except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
+                self._complain(self.commands, f"{self.commands.path} could not be looked at: {error}", log)
+
+    def _refresh(self, watched: Watched[Any] | Dropped[Any], log: Log) -> bool:
+        changed = False
+        try:
+            if changed := watched.refresh():
+                log.info(f"{watched.path} was read again")
+            self._complaints.pop(id(watched), None)
+        except CwError as error:
+            self._complain(watched, str(error), log)
         return changed
+
+    def _complain(self, watched: Watched[Any] | Dropped[Any], sentence: str, log: Log) -> None:
+        if self._complaints.get(id(watched)) != sentence:
+            self._complaints[id(watched)] = sentence
+            log.error(f"{sentence}; the last good one stays in force")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -174,7 +196,9 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spaw
             broker.revoke()
 
     authenticator = pam.Pam(hands) if hands else None
-    authority = Authority(files.users, files.rules, groups, authenticator, trio.current_time, look)
+    authority = Authority(
+        files.users, files.rules, files.commands, groups, authenticator, trio.current_time, look
+    )
     broker = Broker(conf, key, files.agents, files.users, authority, os.urandom, look, log, audit)
     vitals = Vitals()
     listeners = [sock for text in conf.broker.listen for sock in listen(*listening(text))]
@@ -183,7 +207,7 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spaw
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as sessions:
             sessions.start_soon(broker.run)
-            sessions.start_soon(look_for_changes, look)
+            sessions.start_soon(look_for_changes, look, files, log)
             if hands:
                 sessions.start_soon(mourn, hands, log)
             if readers:
@@ -200,6 +224,7 @@ async def serve(conf: MeshdConf, key: KeyPair, files: Files, hands: spawner.Spaw
                     groups.clear()
                     reopen(audit, log)
                     look()
+                    sessions.start_soon(files.refresh_commands, log)
                 vitals.phase = Phase.DRAINING
                 doors.cancel_scope.cancel()
             for listener in listeners:
@@ -256,8 +281,9 @@ async def mourn(hands: spawner.Spawner, log: Log) -> None:
     log.error("the process that checks passwords died: none is accepted until this broker is started again")
 
 
-async def look_for_changes(look: Callable[[], None]) -> None:
+async def look_for_changes(look: Callable[[], None], files: Files, log: Log) -> None:
     """Notice changed files without being told."""
     while True:
         await trio.sleep(LOOK)
         look()
+        await files.refresh_commands(log)

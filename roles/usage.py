@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mesh.command import GRAMMAR, Verb, verbs_for
+from mesh.command import Verb, verbs_for
 from roles.options import FORMS, OPTIONS, Option
 
 LINES, COLUMNS = 24, 100
@@ -51,30 +51,44 @@ def usage(commands: Sequence[str]) -> str:
     return "\n".join(lines + examples[: max(0, LINES - len(lines))])
 
 
-def described(words: tuple[str, ...]) -> list[str]:
+def described(words: tuple[str, ...], grammar: Sequence[Verb]) -> list[str]:
     """Lines about the commands that the words begin, with what the program of each can do to a node.
 
     Raises UnrecognisedCommand.
     """
-    if not words:
-        return _in_brief(GRAMMAR)
-    verbs = verbs_for(words)
+    verbs = verbs_for(words, grammar) if words else grammar
     if len(verbs) > DETAILED:
         return _in_brief(verbs)
-    lines = [f"{verb.usage:26} {verb.sentence} (effect: {verb.effect})" for verb in verbs]
+    shipped, added = map(_in_full, _apart(verbs))
+    lines = [*shipped, *(["of this site:"] if added else []), *added]
     return lines + [argument.expected for argument in verbs[0].forms if len(verbs) == 1]
 
 
+def _apart(verbs: Sequence[Verb]) -> tuple[list[Verb], list[Verb]]:
+    """The commands of cw, and those of the site."""
+    return [verb for verb in verbs if not verb.is_of_site], [verb for verb in verbs if verb.is_of_site]
+
+
+def _in_full(verbs: Sequence[Verb]) -> list[str]:
+    return [f"{verb.usage:26} {verb.sentence} (effect: {verb.effect})" for verb in verbs]
+
+
 def _in_brief(verbs: Sequence[Verb]) -> list[str]:
-    """How they are written, a first word only once."""
+    """How they are written, those of the site behind the others."""
     from textwrap import wrap
 
+    shipped, added = map(_families, _apart(verbs))
+    texts = (shipped, f"of this site: {added}" if added else "")
+    return [line for text in texts for line in wrap(text, COLUMNS - 2, break_on_hyphens=False)]
+
+
+def _families(verbs: Sequence[Verb]) -> str:
+    """How they are written, a first word only once."""
     families: dict[str, list[str]] = {}
     for verb in verbs:
         first, _, rest = verb.usage.partition(" ")
         families.setdefault(first, []).append(rest)
-    text = ", ".join(f"{first} {' | '.join(rests)}".rstrip() for first, rests in families.items())
-    return wrap(text, 96, break_on_hyphens=False)
+    return ", ".join(f"{first} {' | '.join(rests)}".rstrip() for first, rests in families.items())
 
 
 def _alone(option: Option) -> str:

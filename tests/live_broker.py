@@ -19,6 +19,7 @@ from auth.pam import PamError, Verdict
 from auth.signing import sign
 from auth.trust import Trust
 from auth.trust import parse as parse_trust
+from conf.dropped import Dropped
 from conf.schema import MeshdConf, MeshdLimits
 from conf.watched import Watched
 from mesh import acl
@@ -43,6 +44,7 @@ from mesh.messages import (
     encode,
     kind_of,
 )
+from mesh.site import Site, checked
 from net.serve import accept, listen
 from roles.audit import Audit
 from roles.authority import Authority
@@ -176,6 +178,7 @@ class World:
         authority = Authority(
             self.users,
             self.rules,
+            Dropped(None, (), checked, Site()),
             Groups(0, trio.current_time, self._lookup),
             self,
             trio.current_time,

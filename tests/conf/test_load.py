@@ -122,7 +122,7 @@ WRONG = [
         '[auth]\nagent_trust = "all"',
         'auth.agent_trust: expected one of "listed", "any", got "all"',
     ),
-    (MeshdConf, "[broker]\nlisen = 1", "broker.lisen: expected one of key, listen, got lisen"),
+    (MeshdConf, "[broker]\nlisen = 1", "broker.lisen: expected one of commands, key, listen, got lisen"),
     (
         MeshdConf,
         "[brokr]\nlisten = 1",

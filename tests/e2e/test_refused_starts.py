@@ -40,6 +40,11 @@ def site(cw: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Itera
         (broken / "world").chmod(0o777)
         (broken / "world" / "trust").write_text("")
         (broken / "loop").symlink_to("loop")
+        for name, files in COMMANDS.items():
+            (broken / name).mkdir(0o755)
+            for file, text in files.items():
+                (broken / name / file).write_text(text)
+                (broken / name / file).chmod(0o666 if name == "loose" else 0o644)
         yield site
 
 
@@ -52,6 +57,25 @@ FILES = {
     "section.toml": "[brooker]\n",
     "type.toml": "[limits]\nheartbeat = 'soon'\n",
 }
+
+GRAMMAR = '[[command]]\nusage = "x"\nsentence = "x"\neffect = "pure"\n'
+
+COMMANDS = {
+    "alone": {"x.toml": GRAMMAR},
+    "no-grammar": {"x.pn": "fn mesh.x\n"},
+    "worse": {"x.toml": GRAMMAR, "x.pn": 'fn mesh.x\n  fs.sha1 "/etc/passwd" %a\n'},
+    "cw-word": {"x.toml": GRAMMAR.replace('"x"', '"init x"', 1), "x.pn": "fn mesh.x\n"},
+    "cw-verb": {"x.toml": GRAMMAR.replace('"x"', '"show version"', 1), "x.pn": "fn mesh.x\n"},
+    "twice": {
+        f"{name}.{end}": text for name in "xy" for end, text in (("toml", GRAMMAR), ("pn", "fn mesh.x\n"))
+    },
+    "key": {"x.toml": GRAMMAR + 'regex = ".*"\n', "x.pn": "fn mesh.x\n"},
+    "source": {"x.toml": GRAMMAR, "x.pn": "fn mesh.x\n  prnt 1\n"},
+    "outside": {"x.toml": GRAMMAR, "x.pn": "#include /etc/x\nfn mesh.x\n"},
+    "escape": {"x.toml": GRAMMAR.replace('"x"', '"\\u001b[2J"', 1), "x.pn": "fn mesh.x\n"},
+    "loose": {"x.toml": GRAMMAR, "x.pn": "fn mesh.x\n"},
+}
+"""Directories of commands that are wrong, each in its way."""
 
 NOTHING = "No such file or directory$"
 
@@ -107,6 +131,33 @@ REFUSED: list[tuple[str, str, str]] = [
     ("meshd", 'auth.trusted="broken/binary"', r"\S+/broken/binary: expected UTF-8 text, got other bytes$"),
     ("meshd", 'auth.trusted="broken/garbage.trust"', r"\S+garbage.trust:1: expected HEX NAME "),
     ("meshd", 'auth.agents="broken/nothing"', missing("auth.agents")),
+    ("meshd", 'broker.commands="broken/nothing"', missing("broker.commands")),
+    (
+        "meshd",
+        'broker.commands="broken/binary"',
+        r"cannot read \S+/binary: Not a directory \(broker.commands ",
+    ),
+    (
+        "meshd",
+        'broker.commands="broken/world"',
+        r"\S+/world: others can put files into it \(mode 0777\): chmod",
+    ),
+    *(
+        ("meshd", f'broker.commands="broken/{name}"', rf"\S+/{name}/{sentence}")
+        for name, sentence in (
+            ("alone", r"x.toml: command 1: expected its module beside it, \S+/alone/x.pn$"),
+            ("no-grammar", r"x.pn: expected its grammar, x.toml, or another module to include it$"),
+            ("worse", r'x.toml: command 1: effect: expected "reads", which mesh.x may do, got "pure"$'),
+            ("cw-word", r"x.toml: command 1: usage: expected another first word, since cw init is cw's own$"),
+            ("cw-verb", r"x.toml: command 1: usage: .* words of 'show version', cw's own$"),
+            ("twice", r"y.toml: command 1: usage: .* words of 'x' \(\S+/twice/x.toml: command 1\)$"),
+            ("key", r"x.toml: command 1: expected one of usage, .*, got regex$"),
+            ("source", r"x.pn:2: no instruction is called prnt \(did you mean print\?\)$"),
+            ("outside", r"x.pn:1: expected: #include NAME "),
+            ("escape", r'x.toml: command 1: usage: expected .*, got "\\u001b\[2J"$'),
+            ("loose", r"x.pn: others can change it \(mode 0666\): chmod go-w \S+$"),
+        )
+    ),
     ("meshd", 'auth.agents="broken/garbage.trust"', r"\S+garbage.trust:1: expected HEX NAME "),
     ("meshd", 'acl.file="broken/garbage.acl"', r"\S+garbage.acl:1: expected allow or deny, got: alow$"),
     ("meshd", 'acl.file="broken/nothing"', missing("acl.file")),
@@ -193,7 +244,11 @@ def test_a_daemon_that_cannot_work_does_not_start(
 
 UNUSABLE = [
     ("meshd", "syntax.toml", r"\S+syntax.toml: expected TOML, got: "),
-    ("meshd", "unknown.toml", r"\S+unknown.toml: broker.lissten: expected one of key, listen, got lissten$"),
+    (
+        "meshd",
+        "unknown.toml",
+        r"\S+unknown.toml: broker.lissten: expected one of commands, key, listen, got lissten$",
+    ),
     ("meshd", "section.toml", r"\S+section.toml: brooker: expected one of .*, got \[brooker\]$"),
     ("meshd", "type.toml", r"\S+type.toml: limits.heartbeat: expected .*, got \"soon\"$"),
     ("meshd", "loose.toml", r"\S+: others can change it \(mode 0666\): chmod go-w /\S+$"),

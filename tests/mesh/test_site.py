@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import conf.client
 from errors import CwError
 from mesh.command import GRAMMAR, parse
+from mesh.grammar import KINDS
 from mesh.images import NAMES, image_of
 from mesh.site import IMAGES_LIMIT, Sent, Site, checked
 from mesh.site_grammar import COMMANDS_LIMIT, SiteError
@@ -228,3 +229,9 @@ def test_the_samples_are_what_their_grammars_say() -> None:
         ("disk inodes [DIRECTORY]", "executes"),
     ]
     assert all(verb.effect == site.sent(verb).effect.word for verb in site.images)
+
+
+def test_the_samples_name_every_kind_of_argument() -> None:
+    text = (SAMPLES / "disk.toml").read_text()
+    (said,) = re.findall(r"The kind of each: (.*)\.$", text, re.MULTILINE)
+    assert said.replace(" or ", ", ").split(", ") == sorted(KINDS)

@@ -10,9 +10,11 @@ from auth.pam import Verdict
 from auth.throttle import FAILURES
 from auth.trust import Trust
 from auth.trust import parse as parse_trust
+from conf.dropped import Dropped
 from conf.watched import Watched
 from mesh import acl
 from mesh.messages import VERSION, PasswordAuth, Request
+from mesh.site import Site, checked
 from roles.authority import Authority, Failure, Refused
 
 
@@ -33,7 +35,8 @@ def authority(passwords: Refusing) -> Authority:
     users: Watched[Trust] = Watched(None, parse_trust, Trust())
     rules: Watched[tuple[acl.Rule, ...]] = Watched(None, acl.parse, ())
     groups = Groups(60, lambda: passwords.now, lambda _: ("staff",))
-    return Authority(users, rules, groups, passwords, lambda: passwords.now, lambda: None)
+    commands = Dropped(None, (), checked, Site())
+    return Authority(users, rules, commands, groups, passwords, lambda: passwords.now, lambda: None)
 
 
 async def guess(judge: Authority, user: str, address: str, password: str = "wrong") -> str:

@@ -26,6 +26,7 @@ from auth.groups import Groups
 from auth.keys import SIGNING, public_of
 from auth.trust import Trust
 from auth.trust import parse as parse_trust
+from conf.dropped import Dropped
 from conf.schema import MeshdConf
 from conf.watched import Watched
 from mesh import acl, command
@@ -55,6 +56,7 @@ from mesh.messages import (
     kind_of,
     serial_of,
 )
+from mesh.site import Site, checked
 from net.greet import Lanes
 from net.serve import Ticket
 from roles.audit import Audit
@@ -196,7 +198,8 @@ class Trusting(Authority):
 
     async def judge(self, request: Request, handshake_hash: bytes, address: str) -> Accepted:
         await trio.lowlevel.checkpoint()
-        return Accepted(command.parse(request.words), USER.hex() if request.user == "alice" else "", ())
+        asked = command.parse(request.words)
+        return Accepted(asked, Site().sent(asked.verb), USER.hex() if request.user == "alice" else "", ())
 
 
 class Stress:
@@ -233,6 +236,7 @@ class Stress:
         authority = Trusting(
             self.users,
             Watched(None, acl.parse, ()),
+            Dropped(None, (), checked, Site()),
             Groups(0, trio.current_time),
             None,
             trio.current_time,

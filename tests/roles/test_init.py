@@ -33,6 +33,7 @@ FILES = {
     "trusted": 0o644,
     "agents": 0o644,
     "acl": 0o644,
+    "commands": 0o755,
     "gatherers": 0o755,
     "state": 0o700,
 }
@@ -97,6 +98,7 @@ def test_the_parts_of_a_site_know_each_other(site: Path) -> None:
     rules = acl.parse(cogd.acl.file.read_text(), "acl")
     assert acl.permitted([rules], ME, (), ("show", "version"))
     assert not acl.permitted([rules], "mallory", (), ("show", "version"))
+    assert meshd.broker.commands == cw.commands == site / "commands"
     assert cogd.agent.state_dir == site / "state"
     assert cogd.facts.gatherers == site / "gatherers"
 

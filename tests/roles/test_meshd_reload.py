@@ -3,7 +3,10 @@
 import io
 from pathlib import Path
 
-from conf.schema import MeshdAuth, MeshdConf
+import pytest
+
+from conf.schema import Broker, MeshdAuth, MeshdConf
+from mesh.command import GRAMMAR
 from roles.audit import Audit
 from roles.log import Log
 from roles.meshd import Files, reopen
@@ -43,3 +46,65 @@ def test_a_database_that_no_longer_parses_leaves_the_last_good_one_in_force(tmp_
     users.write_text("")
     assert files.refresh(log)
     assert files.users.value.names_of(KEY) == ()
+
+
+GREETING = b'[[command]]\nusage = "hello"\nsentence = "greets"\neffect = "pure"\n'
+
+
+async def test_commands_that_no_longer_make_sense_leave_the_last_good_ones_in_force(tmp_path: Path) -> None:
+    said = io.StringIO()
+    log = Log("meshd", stream=said)
+    commands = tmp_path / "commands"
+    commands.mkdir(0o755)
+    files = Files(MeshdConf(broker=Broker(commands=commands), auth=MeshdAuth(trusted=None, agents=None)))
+
+    def drop(name: str, text: bytes) -> None:
+        (commands / name).write_bytes(text)
+        (commands / name).chmod(0o644)
+
+    def known() -> list[str]:
+        return [verb.usage for verb in files.commands.value.grammar if verb.is_of_site]
+
+    files.read()
+    assert known() == []
+    drop("hello.pn", b'fn mesh.hello\n  print "hello\\n"\n')
+    drop("hello.toml", GREETING)
+    await files.refresh_commands(log)
+    assert known() == ["hello"]
+    drop("hello.pn", b"fn mesh.hello\n  prnt 1\n")
+    for _ in range(3):
+        await files.refresh_commands(log)
+    assert known() == ["hello"]
+    assert not files.refresh(log)
+    drop("hello.pn", b'fn mesh.hello\n  print "hello again\\n"\n')
+    drop("hello.toml", GREETING.replace(b"hello", b"hello twice") + b'function = "mesh.hello"\n')
+    await files.refresh_commands(log)
+    assert known() == ["hello twice"]
+    assert said.getvalue() == (
+        f"meshd: {commands} was read again\n"
+        f"meshd: {commands}/hello.pn:2: no instruction is called prnt (did you mean print?); "
+        "the last good one stays in force\n"
+        f"meshd: {commands} was read again\n"
+    )
+
+
+async def test_a_host_without_a_thread_left_keeps_the_commands_that_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_thread(*_: object) -> object:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("trio.to_thread.run_sync", no_thread)
+    said = io.StringIO()
+    files = Files(MeshdConf(broker=Broker(commands=tmp_path), auth=MeshdAuth(trusted=None, agents=None)))
+    for _ in range(3):
+        await files.refresh_commands(Log("meshd", stream=said))
+    sentence = "could not be looked at: can't start new thread; the last good one stays in force"
+    assert said.getvalue() == f"meshd: {tmp_path} {sentence}\n"
+
+
+async def test_where_no_directory_is_named_none_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("trio.to_thread.run_sync")
+    files = Files(MeshdConf(auth=MeshdAuth(trusted=None, agents=None)))
+    await files.refresh_commands(Log("meshd", stream=io.StringIO()))
+    assert files.commands.value.grammar is GRAMMAR
