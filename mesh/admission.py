@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mesh import acl, filters, messages
-from mesh.command import ARGUMENTS_LIMIT, Command, UnknownVerb, UnrecognisedCommand, canonical, parse
+from mesh.command import ARGUMENTS_LIMIT, Command, UnknownVerb, UnrecognisedCommand, parse
 from mesh.filters import Bounded, FilterError
 from mesh.images import NAMES, image_of
-from mesh.words import shown
+from mesh.words import brief, shown
 from vm.effects import effect_of
 from vm.opcodes import Effect
 from vm.program import Program
@@ -264,8 +264,9 @@ def _judge_foreign(case: Case, weighed: Weighed) -> Refuse | Admit:
         return Refuse(REFUSED, f"places of arguments: expected at most {ARGUMENTS_LIMIT}, ascending")
     if places and places[-1] >= len(command.words):
         return Refuse(REFUSED, "places of arguments: expected some among the words")
-    own_words = [word for place, word in enumerate(command.words) if place not in places]
-    name = f"{shown(canonical(own_words))} ({shown(command.module)})"
+    given = set(places)
+    own_words = [word for place, word in enumerate(command.words) if place not in given]
+    name = f"{brief(own_words)} ({shown(command.module)})"
     arguments = (command.module.partition("/")[0], *(command.words[place] for place in places))
     return _bounded(case, name, Admit(command.image, None, weighed.effect, arguments, True))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from errors import CwError
 from mesh.grammar import GRAMMAR, WORDS_LIMIT, Argument, Verb
-from mesh.words import SHOWN, QuotingError, canonical, shown, split, split_shell
+from mesh.words import QuotingError, brief, canonical, split, split_shell
 
 __all__ = [
     "GRAMMAR", "WORDS_LIMIT", "BYTES_LIMIT", "Argument", "Command", "UnknownVerb", "UnrecognisedCommand",
@@ -129,7 +129,4 @@ def _unknown(words: tuple[str, ...], grammar: Sequence[Verb]) -> UnknownVerb:
 
 
 def _refusal(words: tuple[str, ...], expected: str) -> str:
-    start = canonical(
-        word[: SHOWN + 1] for word in words[: SHOWN + 1]
-    )  # quoting 128 KiB to show a line is waste
-    return f"unrecognised command: {shown(start) or 'no words'} (expected {expected})"
+    return f"unrecognised command: {brief(words) or 'no words'} (expected {expected})"

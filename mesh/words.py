@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from errors import CwError
@@ -100,6 +100,11 @@ def split_shell(text: str) -> tuple[str, ...]:
         elif found.lastgroup != "escaped" or piece != "\n":  # backslash and newline: the line goes on
             word = (word or "") + piece
     return (*words, word) if word is not None else tuple(words)
+
+
+def brief(words: Sequence[str]) -> str:
+    """The start of words in the canonical form, as `shown`; quoting 128 KiB to show a line would be waste."""
+    return shown(canonical(word[: SHOWN + 1] for word in words[: SHOWN + 1]))
 
 
 def shown(text: str) -> str:
