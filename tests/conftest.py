@@ -1,6 +1,5 @@
 """What every test shares: the one file, and Hypothesis that draws the same examples every time."""
 
-import atexit
 import fcntl
 import os
 import shutil
@@ -20,11 +19,14 @@ settings.register_profile("explore", deadline=None, max_examples=2000)  # pytest
 settings.load_profile("deterministic")
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and so would what tests start and hang up
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cw-tests-")  # no records among the user's own
-atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"])
 os.umask(0o022)  # of files that others can write, cw takes no configuration
 
 CHECKOUT = Path(__file__).parent.parent
+
+
+def pytest_configure() -> None:
+    """What tests ask leaves no records among those of the user who runs them."""
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cw-tests-")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,7 +54,8 @@ def pytest_xdist_node_collection_finished(ids: Sequence[str]) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Whoever stops the tests stops it too."""
+    """Whoever stops the tests stops it too; and no records stay behind."""
+    shutil.rmtree(os.environ["XDG_STATE_HOME"])
     for making in MAKING:
         making.kill()
         making.wait()
