@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 
 from conf.version import VERSION
-from errors import CwError
+from errors import CwError, meant
 
 ROLES = {
     "meshd": ("roles.meshd", "the broker: authenticates users, sends commands to nodes, relays answers"),
@@ -90,7 +90,8 @@ def run(words: list[str]) -> int:
         case [name, *arguments] if name in ROLES:
             module = ROLES[name][0]
         case _:
-            raise UsageError(f"unknown command {words[0][:40]!r} (see cw --help)")
+            hint = meant(words[0], (*VERBS, *ROLES)) or " (see cw --help)"
+            raise UsageError(f"unknown command {words[0][:40]!r}{hint}")
     status: int = importlib.import_module(module).main(arguments)
     return status
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from errors import CwError
+from errors import CwError, meant
 from mesh.grammar import GRAMMAR, WORDS_LIMIT, Argument, Verb
 from mesh.words import SHOWN, QuotingError, canonical, shown, split, split_shell
 
 __all__ = [
     "GRAMMAR", "WORDS_LIMIT", "BYTES_LIMIT", "Argument", "Command", "UnrecognisedCommand", "Verb", "parse",
-    "QuotingError", "canonical", "split", "split_shell", "verbs_for",
+    "QuotingError", "canonical", "following", "split", "split_shell", "verbs_for",
 ]  # fmt: skip
 
 BYTES_LIMIT = 131_072
@@ -65,6 +65,20 @@ def verbs_for(words: Sequence[str]) -> tuple[Verb, ...]:
     return begun or (_closest(opening),)
 
 
+def following(words: Sequence[str]) -> tuple[Argument | str, ...]:
+    """What may stand behind the words, as the first ones of a command: a word of its own, or an argument."""
+    words = tuple(words)
+    found: list[Argument | str] = []
+    for verb in GRAMMAR:
+        form = verb.form
+        last = form[-1]
+        if isinstance(last, Argument) and last.repeats:
+            form += (last,) * (len(words) + 1 - len(form))
+        if len(words) < len(form) and _begins(words[: len(verb.form)], verb):
+            found.append(form[len(words)])
+    return tuple(dict.fromkeys(found))
+
+
 def _opening(words: tuple[str, ...]) -> list[Verb]:
     return [verb for verb in _BY_FIRST.get(words[0] if words else "", ()) if verb.opens(words)]
 
@@ -100,7 +114,7 @@ def _command(verb: Verb, words: tuple[str, ...]) -> Command:
     if given > ARGUMENTS_LIMIT:
         raise _unrecognised(words, f"{verb.usage}, with at most {ARGUMENTS_LIMIT} arguments, got {given}")
     if not verb.fits(len(words)):
-        raise _unrecognised(words, verb.usage)
+        raise _misspelt(words, verb.usage)
     forms += forms[-1:] * (len(words) - len(forms))
     meant: list[str] = []
     passed: list[str] = []
@@ -117,12 +131,22 @@ def _command(verb: Verb, words: tuple[str, ...]) -> Command:
 def _unknown(words: tuple[str, ...]) -> UnrecognisedCommand:
     near = [verb for verb in GRAMMAR if verb.words[:1] == words[:1]]
     if near:
-        return _unrecognised(words, ", ".join(verb.usage for verb in near))
-    return _unrecognised(words, "one of: " + ", ".join(dict.fromkeys(verb.words[0] for verb in GRAMMAR)))
+        return _misspelt(words, ", ".join(verb.usage for verb in near))
+    return _misspelt(words, "one of: " + ", ".join(dict.fromkeys(verb.words[0] for verb in GRAMMAR)))
 
 
-def _unrecognised(words: tuple[str, ...], expected: str) -> UnrecognisedCommand:
+def _misspelt(words: tuple[str, ...], expected: str) -> UnrecognisedCommand:
+    """The error for words that no row begins with, saying which one was meant instead of what is expected."""
+    for place, word in enumerate(words):
+        if not any(_begins(words[: place + 1], verb) for verb in GRAMMAR):
+            known = (part for part in following(words[:place]) if isinstance(part, str))
+            return _unrecognised(words, expected, meant(word, known))
+    return _unrecognised(words, expected)
+
+
+def _unrecognised(words: tuple[str, ...], expected: str, hint: str = "") -> UnrecognisedCommand:
     start = canonical(
         word[: SHOWN + 1] for word in words[: SHOWN + 1]
     )  # quoting 128 KiB to show a line is waste
-    return UnrecognisedCommand(f"unrecognised command: {shown(start) or 'no words'} (expected {expected})")
+    hint = hint or f" (expected {expected})"
+    return UnrecognisedCommand(f"unrecognised command: {shown(start) or 'no words'}{hint}")

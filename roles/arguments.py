@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from conf.version import VERSION
-from errors import CwError
+from errors import CwError, meant
 
 LONGEST = 200
 """Characters of a complaint of argparse at most: it quotes what it was given."""
@@ -43,6 +44,8 @@ def _columns() -> int:
 class Parser(argparse.ArgumentParser):
     """The parser of `cw NAME`; `summary` opens its help, `examples` close it. Raises UsageError."""
 
+    _given: Sequence[str] = ()
+
     def __init__(self, name: str, summary: str, examples: str) -> None:
         super().__init__(
             prog=f"cw {name}",
@@ -58,10 +61,40 @@ class Parser(argparse.ArgumentParser):
         sys.stdout.flush()  # here, where a failure can still be told
         super().exit(status, message)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What argparse parses with."""
+        self._given = args or []
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """What argparse calls for each value; as other errors of cw are, and with a suggestion."""
+        if action.choices is not None and value not in action.choices:
+            words = [str(word) for word in action.choices]
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            hint = meant(value, words) or f" (see {self.prog} --help)"
+            raise UsageError(f"{name}: expected one of {', '.join(words)}, got {value[:40]!r}{hint}")
+
     def error(self, message: str) -> NoReturn:
-        """What argparse calls when it understands no more."""
+        """What argparse calls when it understands no more.
+
+        A misspelt option is to blame for whatever is missing or superfluous.
+        """
+        unknown = None if message.startswith("argument ") else self._unknown()
+        if unknown is not None:
+            hint = meant(unknown, self._option_string_actions) or f" (see {self.prog} --help)"
+            raise UsageError(f"unknown option {unknown[:40]}{hint}")
         shown = message if len(message) <= LONGEST else message[: LONGEST - 4] + " ..."
         raise UsageError(f"{shown} (see {self.prog} --help)")
+
+    def _unknown(self) -> str | None:
+        """The first option given that there is not."""
+        for word in self._given:
+            if word == "--":
+                break
+            name = word.partition("=")[0] if word.startswith("--") else word[:2]
+            if len(name) > 1 and name.startswith("-") and name not in self._option_string_actions:
+                return str(name)
+        return None
 
 
 def of_daemon(name: str, summary: str, examples: str, file: Path) -> Parser:

@@ -12,6 +12,7 @@ import trio
 from conf.load import load
 from conf.schema import CogdConf
 from conf.version import VERSION
+from errors import meant
 from mesh.facts import lines_of
 from net.builtin import NodeError, host_fqdn, stored_uuid, times
 from net.gather import every_fact
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
     unknown = [name for name in dict.fromkeys(wanted) if name not in known]
     for name in unknown:
-        log.error(f"unknown fact: {name}")
+        log.error(f"unknown fact: {name}{meant(name, known)}")
     return UNKNOWN if unknown else 0
 
 

@@ -16,7 +16,7 @@ from mesh.words import split
 from roles.client import carried_out, check
 from roles.history import Job, job
 from roles.jobs import command, when
-from roles.options import OPTIONS, Asked, Option, UsageError, parse
+from roles.options import OPTIONS, Asked, Option, UsageError, none_of, parse
 from roles.records import UNASKED, Asking, Record
 from roles.rollout import go_round
 from roles.screen import Screen
@@ -52,7 +52,7 @@ class NobodyToAsk(CwError):
 
 def _rerun(asked: Asked, value: str) -> Asked:
     if value not in RERUN:
-        raise ValueError(f"one of {', '.join(RERUN)}")
+        raise none_of(RERUN, "--rerun", value)
     return asked._replace(rerun=value)
 
 

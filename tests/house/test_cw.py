@@ -148,7 +148,9 @@ def test_leaving_is_leaving(role: Role) -> None:
     ("argv", "sentence"),
     [
         ([], f"cw: a command is missing\n{cw.usage()}\n"),
-        (["sho", "version"], "cw: unknown command 'sho' (see cw --help)\n"),
+        (["sho", "version"], "cw: unknown command 'sho': did you mean 'show'?\n"),
+        (["Cog"], "cw: unknown command 'Cog': did you mean 'cogd'?\n"),
+        (["frobnicate"], "cw: unknown command 'frobnicate' (see cw --help)\n"),
         (["\x1b[2J\n"], "cw: unknown command '\\x1b[2J\\n' (see cw --help)\n"),
         (["a" * 100_000], f"cw: unknown command '{'a' * 40}' (see cw --help)\n"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roles.arguments import of_daemon
+from roles.arguments import Parser, UsageError, of_daemon
 from tests.conftest import CHECKOUT
 
 
@@ -43,3 +43,33 @@ def test_a_parser_imports_no_compression() -> None:
         [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
     assert ran.stdout == "set()\n"
+
+
+def parser() -> Parser:
+    made = of_daemon("cogd", "", "", Path("/etc/clockwork/cogd.toml"))
+    made.add_argument("-k", "--kind", choices=("user", "agent"), required=True)
+    made.add_argument("shell", choices=("bash", "zsh"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("--shwo-config bash", "unknown option --shwo-config: did you mean '--show-config'?"),
+        ("--kidn=user bash", "unknown option --kidn: did you mean '--kind'?"),
+        ("-k user bash --TEST", "unknown option --TEST: did you mean '--test'?"),
+        ("-k user bash -x", "unknown option -x (see cw cogd --help)"),
+        ("-k user bash x", "unrecognized arguments: x (see cw cogd --help)"),
+        ("-k user -- bash --tset", "unrecognized arguments: --tset (see cw cogd --help)"),
+        ("-k user", "the following arguments are required: shell (see cw cogd --help)"),
+        ("-k", "argument -k/--kind: expected one argument (see cw cogd --help)"),
+        ("-k usr bash", "-k/--kind: expected one of user, agent, got 'usr': did you mean 'user'?"),
+        ("-k x bash", "-k/--kind: expected one of user, agent, got 'x' (see cw cogd --help)"),
+        ("-k user bsh", "shell: expected one of bash, zsh, got 'bsh': did you mean 'bash'?"),
+        (f"--{'x' * 5000}", f"unknown option --{'x' * 38} (see cw cogd --help)"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(line: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parser().parse_args(line.split())
+    assert str(caught.value) == sentence
