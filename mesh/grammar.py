@@ -16,7 +16,8 @@ class Argument(NamedTuple):
     """What may stand among a verb's words: `name` in the usage, `form` of a word and its name for people.
 
     `meant` is the word that a user means by another, which is then the word of the command; `passed` is how
-    the verb's program is given that. Only the last may repeat or be left out.
+    the verb's program is given that. Only the last may repeat or be left out. `kind` is what it names, where a
+    client may know such: fact, user, group, whom, file.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Argument(NamedTuple):
     optional: bool = False
     meant: Callable[[str], str] = str
     passed: Callable[[str], str] = str
+    kind: str = ""
 
     @property
     def usage(self) -> str:
@@ -95,11 +97,16 @@ def _without_suffix(service: str) -> str:
 
 
 _NAMED = "NAME is at most 250 letters, digits and"
-_FACTS = Argument("NAME", facts.NAME, f"NAME is {facts.NAME_EXPECTED}", repeats=True)
+_FACTS = Argument("NAME", facts.NAME, f"NAME is {facts.NAME_EXPECTED}", repeats=True, kind="fact")
 _WHOM = Argument(
-    "USER|%GROUP", acl.WHOM, f"USER and GROUP are {acl.ACCOUNT_EXPECTED}", passed=_group_by_colon
+    "USER|%GROUP",
+    acl.WHOM,
+    f"USER and GROUP are {acl.ACCOUNT_EXPECTED}",
+    passed=_group_by_colon,
+    kind="whom",
 )
-_ACCOUNT = Argument("NAME", acl.ACCOUNT, f"NAME is one of the {acl.ACCOUNT_EXPECTED}")
+_USER = Argument("NAME", acl.ACCOUNT, f"NAME is one of the {acl.ACCOUNT_EXPECTED}", kind="user")
+_GROUP = _USER._replace(kind="group")
 _PACKAGE = Argument(
     "NAME", re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:/-]{0,249}"), f"{_NAMED} _ . + : / -, no sign first"
 )
@@ -119,8 +126,11 @@ _PATH = Argument(
     "PATH",
     re.compile(r"(?!/(?:proc|sys)(?:/|\Z))(?:/(?!\.{1,2}(?:/|\Z))[^/]+)+"),
     "PATH is absolute, without .. . and //, and not under /proc or /sys",
+    kind="file",
 )
-_ARGV = Argument("ARGV", re.compile(r".*", re.DOTALL), "ARGV is a program and its arguments", repeats=True)
+_ARGV = Argument(
+    "ARGV", re.compile(r".*", re.DOTALL), "ARGV is a program and its arguments", repeats=True, kind="file"
+)
 _LINE = Argument("LINE", re.compile(r".*", re.DOTALL), "LINE is one word, a line for /bin/sh")
 
 
@@ -137,8 +147,8 @@ GRAMMAR: tuple[Verb, ...] = (
     Verb(("show", "package"), (_PACKAGE,), "mesh.package", "mesh.show.package", READS, "prints its versions"),
     Verb(("show", "service"), (_SERVICE,), "mesh.service", "mesh.show.service", READS, "prints whether it runs, and starts at boot"),
     Verb(("show", "file"), (_PATH,), "mesh.file", "mesh.show.file", READS, "prints owner, mode, size and time"),
-    Verb(("show", "user"), (_ACCOUNT,), "mesh.account", "mesh.show.user", READS, "prints the account, without its password"),
-    Verb(("show", "group"), (_ACCOUNT,), "mesh.account", "mesh.show.group", READS, "prints its number and its members"),
+    Verb(("show", "user"), (_USER,), "mesh.account", "mesh.show.user", READS, "prints the account, without its password"),
+    Verb(("show", "group"), (_GROUP,), "mesh.account", "mesh.show.group", READS, "prints its number and its members"),
     Verb(("package", "recache"), (), "mesh.package", "mesh.package.recache", EXECUTES, "reads anew what the repositories have"),
     Verb(("package",), (_PACKAGE, "install", _VERSION), "mesh.package", "mesh.package.install", EXECUTES, "installs the latest, or that version"),
     Verb(("package",), (_PACKAGE, "remove"), "mesh.package", "mesh.package.remove", EXECUTES, "removes it, if it is there"),

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from conf.version import VERSION
 from errors import CwError, meant
+
+if TYPE_CHECKING:
+    from conf.schema import Conf
 
 LONGEST = 200
 """Characters of a complaint of argparse at most: it quotes what it was given."""
@@ -44,6 +47,8 @@ def _columns() -> int:
 class Parser(argparse.ArgumentParser):
     """The parser of `cw NAME`; `summary` opens its help, `examples` close it. Raises UsageError."""
 
+    schema: type[Conf] | None = None
+    """Of the configuration that the role reads."""
     _given: Sequence[str] = ()
 
     def __init__(self, name: str, summary: str, examples: str) -> None:
@@ -55,6 +60,26 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.add_argument("--version", action="version", version=f"cw {VERSION}", help="print it and exit")
+
+    def add_configuration(self, schema: type[Conf]) -> None:
+        """Let it be said which configuration is read, and what is otherwise in it."""
+        self.schema = schema
+        self.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {schema.FILE}")
+        self.add_argument(
+            "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
+        )
+
+    def options(self) -> dict[str, argparse.Action]:
+        """Every option by each of its names."""
+        return dict(self._option_string_actions)
+
+    def positionals(self) -> list[argparse.Action]:
+        """The words that are no options, in order."""
+        return [action for action in self._actions if not action.option_strings]
+
+    def told(self, action: argparse.Action) -> str:
+        """What the help says of it."""
+        return self._get_formatter()._expand_help(action) if action.help else ""
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """What argparse calls behind the help and the version."""
@@ -81,7 +106,7 @@ class Parser(argparse.ArgumentParser):
         """
         unknown = None if message.startswith("argument ") else self._unknown()
         if unknown is not None:
-            hint = meant(unknown, self._option_string_actions) or f" (see {self.prog} --help)"
+            hint = meant(unknown, self.options()) or f" (see {self.prog} --help)"
             raise UsageError(f"unknown option {unknown[:40]}{hint}")
         shown = message if len(message) <= LONGEST else message[: LONGEST - 4] + " ..."
         raise UsageError(f"{shown} (see {self.prog} --help)")
@@ -92,18 +117,15 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 break
             name = word.partition("=")[0] if word.startswith("--") else word[:2]
-            if len(name) > 1 and name.startswith("-") and name not in self._option_string_actions:
+            if len(name) > 1 and name.startswith("-") and name not in self.options():
                 return str(name)
         return None
 
 
-def of_daemon(name: str, summary: str, examples: str, file: Path) -> Parser:
+def of_daemon(name: str, summary: str, examples: str, schema: type[Conf]) -> Parser:
     """The parser of a role that goes on: which configuration, and what to do with it."""
     parser = Parser(name, summary, examples)
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {file}")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
-    )
+    parser.add_configuration(schema)
     parser.add_argument(
         "--show-config", action="store_true", help="print the effective configuration and exit"
     )

@@ -56,7 +56,10 @@ def _rerun(asked: Asked, value: str) -> Asked:
     return asked._replace(rerun=value)
 
 
-_RERUN = Option(("--rerun",), "failed|missing|all", _rerun, "ask those nodes the same again")
+EVERY_OPTION = (
+    *OPTIONS,
+    Option(("--rerun",), "|".join(RERUN), _rerun, "ask those nodes the same again"),
+)
 
 PRINTING = {
     *(
@@ -79,7 +82,7 @@ PRINTING = {
 
 def main(argv: Sequence[str]) -> int:
     """Show, compare or ask again; the exit status. Raises CwError."""
-    asked = parse(argv, (*OPTIONS, _RERUN))
+    asked = parse(argv, EVERY_OPTION)
     if asked.wants == "help":
         print(HELP)
         return 0

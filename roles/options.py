@@ -167,7 +167,7 @@ OPTIONS: tuple[Option, ...] = (
         lambda asked, value: asked._replace(run_time=_seconds(value)),
         "how long a node may take, if less than its own limit",
     ),
-    Option(("-u", "--username"), "NAME", lambda asked, value: asked._replace(username=value), "who"),
+    Option(("-u", "--username"), "USER", lambda asked, value: asked._replace(username=value), "who"),
     Option(
         ("-k", "--key"),
         "FILE",
@@ -255,6 +255,13 @@ OF_EXEC = ("--", "--shell")
 
 def parse(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
     """What the words ask for. Raises UsageError, one line."""
+    asked = begun(argv, options)
+    _insist_on_sense(asked)
+    return asked
+
+
+def begun(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
+    """The same of a line that may go on: the option that another needs may still come. Raises UsageError."""
     by_name = {name: option for option in options for name in option.names}
     asked = Asked()
     words: list[str] = []
@@ -293,7 +300,6 @@ def parse(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
             asked = option.take(asked, attached)
         except ValueError as error:
             raise UsageError(f"{name}: expected {error}, got {attached[:40]!r}") from error
-    _insist_on_sense(asked)
     return asked._replace(words=tuple(words))
 
 

@@ -25,6 +25,8 @@ look_tests() {
     need iproute2        command -v ip         # tests make networks of their own,
     need iptables        command -v iptables   # which lose packets
     need libaugeas0      found libaugeas.so.0 /lib /usr/lib    # augeas.* edit a hosts file of the tests' own
+    need zsh             command -v zsh        # tests complete commands in real shells
+    need fish            command -v fish
     need augeas-lenses   found hosts.aug /usr/share/augeas
 }
 

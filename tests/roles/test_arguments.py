@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from conf.schema import CogdConf
 from roles.arguments import Parser, UsageError, of_daemon
 from tests.conftest import CHECKOUT
 
@@ -20,7 +20,7 @@ def test_help_is_as_wide_as_the_terminal(
     monkeypatch.setattr("os.get_terminal_size", nowhere)
     if columns is not None:
         monkeypatch.setenv("COLUMNS", columns)
-    parser = of_daemon("cogd", "The agent. " * 30, "", Path("/etc/clockwork/cogd.toml"))
+    parser = of_daemon("cogd", "The agent. " * 30, "", CogdConf)
     parser.add_argument("--much", help="to be said " * 30)
     longest = max(len(line) for line in parser.format_help().split("The agent.")[0].splitlines())
     assert longest <= widest - 2
@@ -35,8 +35,8 @@ def nowhere(_: int) -> None:
 
 def test_a_parser_imports_no_compression() -> None:
     code = (
-        "import sys; from pathlib import Path; from roles.arguments import of_daemon;"
-        "of_daemon('cogd', '', '', Path()).parse_args([]);"
+        "import sys; from roles.arguments import Parser;"
+        "Parser('cert', '', '').parse_args([]);"
         "print({'shutil', 'bz2', 'lzma'} & set(sys.modules))"
     )
     ran = subprocess.run(
@@ -46,7 +46,7 @@ def test_a_parser_imports_no_compression() -> None:
 
 
 def parser() -> Parser:
-    made = of_daemon("cogd", "", "", Path("/etc/clockwork/cogd.toml"))
+    made = of_daemon("cogd", "", "", CogdConf)
     made.add_argument("-k", "--kind", choices=("user", "agent"), required=True)
     made.add_argument("shell", choices=("bash", "zsh"))
     return made
