@@ -26,10 +26,11 @@ ROLES = {
     "job": ("roles.job", "the answers of one: once more, compared, or asked again"),
     "demo": ("roles.demo", "a whole mesh on this host: broker, six agents, a few queries, clean exit"),
     "completion": ("roles.completion", "what bash, zsh and fish need to complete commands"),
+    "man": ("roles.man", "a page of the manual"),
 }
 """The subcommands that are a role of their own; `main` of the module gets the words after the name."""
 
-OF_ALL = ("completion",)
+OF_ALL = ("completion", "man")
 """Those that speak of all the others: their `main` gets `commands()` too."""
 
 CLIENT = "roles.client"
@@ -44,7 +45,13 @@ VERBS = {
 }
 """The first words of commands to nodes; `main` of the client gets these words too."""
 
-TOGETHER = (("package", "service"), ("cert", "trust"), ("pn", "localsys"), ("jobs", "job"))
+TOGETHER = (
+    ("package", "service"),
+    ("cert", "trust"),
+    ("pn", "localsys"),
+    ("jobs", "job"),
+    ("completion", "man"),
+)
 """Subcommands that share a line of the help, which fits a screen."""
 
 EXAMPLES = {

@@ -73,6 +73,10 @@ class Parser(argparse.ArgumentParser):
         """Every option by each of its names."""
         return dict(self._option_string_actions)
 
+    def actions(self) -> list[argparse.Action]:
+        """Every word and option, in the order of the help."""
+        return [action for group in self._action_groups for action in group._group_actions]
+
     def positionals(self) -> list[argparse.Action]:
         """The words that are no options, in order."""
         return [action for action in self._actions if not action.option_strings]
