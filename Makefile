@@ -4,7 +4,7 @@ include zipapp.mk
 .DEFAULT_GOAL := help
 
 .PHONY: help setup demo check format types lint layers test fuzz fuzz-check fuzz-corpus dist bench clean \
-    reference requirements
+    man reference requirements
 
 BIN := $(VENV)/bin
 READY := $(VENV)/dev.stamp
@@ -63,6 +63,9 @@ bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a brok
 	$(BIN)/python -m bench.broker
 	$(BIN)/python -m bench.flood
 	$(BIN)/python -m bench.client
+
+man: $(READY)  ## the manual, build/man: what dist/cw man NAME prints of each
+	$(BIN)/python -m tools.manual build/man
 
 reference: $(READY)  ## write docs/pendulum.md anew from the table of instructions
 	$(BIN)/python -m tools.reference

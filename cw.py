@@ -11,39 +11,55 @@ import sys
 from contextlib import suppress
 
 from conf.version import VERSION
-from errors import CwError
+from errors import CwError, meant
 
 ROLES = {
     "meshd": ("roles.meshd", "the broker: authenticates users, sends commands to nodes, relays answers"),
     "cogd": ("roles.cogd", "the agent, one on every node: authorises, filters, runs, answers"),
     "init": ("roles.init", "make keys and configuration of a new site, or of a new agent in it"),
-    "cert": ("roles.cert", "make a key pair for a user, an agent or a broker"),
-    "trust": ("roles.trust", "edit a trust database: whose keys are accepted"),
+    "cert": ("roles.cert", "make the keys of a user, an agent or a broker"),
+    "trust": ("roles.trust", "edit whose keys are accepted"),
     "fact": ("roles.fact", "what this node knows of itself"),
     "pn": ("roles.pn", "assemble and run Pendulum"),
-    "localsys": ("roles.localsys", "packages and services of this host, whichever system manages them"),
+    "localsys": ("roles.localsys", "packages and services of this host"),
     "jobs": ("roles.jobs", "what was asked before"),
     "job": ("roles.job", "the answers of one: once more, compared, or asked again"),
     "demo": ("roles.demo", "a whole mesh on this host: broker, six agents, a few queries, clean exit"),
+    "completion": ("roles.completion", "what bash, zsh and fish need to complete commands"),
+    "man": ("roles.man", "a page of the manual"),
 }
 """The subcommands that are a role of their own; `main` of the module gets the words after the name."""
+
+OF_ALL = ("completion", "man")
+"""Those that speak of all the others: their `main` gets `commands()` too."""
 
 CLIENT = "roles.client"
 VERBS = {
     "mesh": "send a command to the nodes: its words as they are, or one word to be split",
     "ping": "which nodes answer",
     "show": "what nodes know: version, facts, acls, a package, service, file, user, group",
-    "package": "install, remove and update packages",
-    "service": "start, stop, restart, reload, enable and disable services",
+    "package": "install, remove, update packages",
+    "service": "start, stop, reload, enable, disable services",
     "file": "checksum and contents of a file",
     "exec": "run a program: exec -- ARGV…, or exec --shell LINE",
 }
 """The first words of commands to nodes; `main` of the client gets these words too."""
 
+TOGETHER = (
+    ("package", "service"),
+    ("cert", "trust"),
+    ("pn", "localsys"),
+    ("jobs", "job"),
+    ("completion", "man"),
+)
+"""Subcommands that share a line of the help, which fits a screen."""
+
 EXAMPLES = {
     "cw demo": "see it all, with nothing to set up",
     "cw init /etc/clockwork": "begin a site whose broker is this host",
+    "cw ping": "who is there",
     "cw show version -w 'sys.fqdn=/^web/'": "ask only the nodes whose name begins with web",
+    "cw meshd -c /etc/clockwork/meshd.toml": "run the broker in the foreground",
 }
 
 STDOUT, STDERR = 1, 2
@@ -58,14 +74,21 @@ class UsageError(CwError):
     """The command line makes no sense."""
 
 
+def commands() -> dict[str, tuple[str, str]]:
+    """Every subcommand: its module and what it is for."""
+    return {**{name: (CLIENT, summary) for name, summary in VERBS.items()}, **ROLES}
+
+
 def usage() -> str:
     """The text of `cw --help`: at most 24 lines of at most 100 columns."""
-    commands = {**VERBS, **{name: summary for name, (_, summary) in ROLES.items()}}
+    summaries = {name: summary for name, (_, summary) in commands().items()}
+    partners = {name: several for several in TOGETHER for name in several}
+    rows = dict.fromkeys(partners.get(name, (name,)) for name in summaries)
     return "\n".join(
         (
             "usage: cw COMMAND [WORD…] [OPTION…]      cw COMMAND --help says more; cw --version",
             "",
-            *(f"  {name:8} {summary}" for name, summary in commands.items()),
+            *(f"  {', '.join(row):16} {'; '.join(summaries[name] for name in row)}" for row in rows),
             "",
             *(f"  $ {line:38} # {why}" for line, why in EXAMPLES.items()),
         )
@@ -87,12 +110,16 @@ def run(words: list[str]) -> int:
             return 0
         case [name, *_] if name in VERBS or name.startswith("-"):  # the client's options go anywhere
             module, arguments = CLIENT, words
+        case [name, *arguments] if name in OF_ALL:
+            done: int = importlib.import_module(ROLES[name][0]).main(arguments, commands())
+            return done
         case [name, *arguments] if name in ROLES:
             module = ROLES[name][0]
         case _ if importlib.import_module("roles.site").begins_command(words):
             module, arguments = CLIENT, words
         case _:
-            raise UsageError(f"unknown command {words[0][:40]!r} (see cw --help)")
+            hint = meant(words[0], (*VERBS, *ROLES)) or " (see cw --help)"
+            raise UsageError(f"unknown command {words[0][:40]!r}{hint}")
     status: int = importlib.import_module(module).main(arguments)
     return status
 

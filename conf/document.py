@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from conf.guarded import insist_on_writers
 from conf.kinds import ConfError, Key, brief, shown
+from errors import meant
 
 MAX_FILE = 1 << 20
 """Bytes of a configuration file at most."""
@@ -154,14 +155,17 @@ def unknown(document: Document, keys: Iterable[Key], section: str, name: str | N
         known = sorted(key.name for key in keys if key.section == section)
         path, got = f"{section}.{name}", name
     origin = document.origins[path].name
+    hint = meant(name or section, known)
     return ConfError(
-        f"{origin}: {shown(path)[1:-1]}: expected one of {', '.join(known)}, got {shown(got)[1:-1]}"
+        f"{origin}: {shown(path)[1:-1]}: expected one of {', '.join(known)}, got {shown(got)[1:-1]}{hint}"
     )
 
 
 def unfit(document: Document, key: Key) -> ConfError:
     """The error for a value that is not what its key holds."""
     value = document.values[key.section][key.name]
+    hint = meant(value, key.kind.words) if isinstance(value, str) else ""
     return ConfError(
-        f"{document.origins[key.path].name}: {key.path}: expected {key.kind.expected}, got {shown(value)}"
+        f"{document.origins[key.path].name}: {key.path}: expected {key.kind.expected}, "
+        f"got {shown(value)}{hint}"
     )

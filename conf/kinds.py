@@ -27,12 +27,14 @@ class Kind(NamedTuple):
     """A sort of value.
 
     `expected` says it to users; `read` takes a TOML value and the directory that relative paths start from,
-    and raises ValueError for anything else; `write` is its inverse, for `--show-config`.
+    and raises ValueError for anything else; `write` is its inverse, for `--show-config`. `words` are all
+    that there are, if that is a closed set.
     """
 
     expected: str
     read: Callable[[object, Path], Any]
     write: Callable[[Any], object] = lambda value: value
+    words: tuple[str, ...] = ()
 
 
 class Key(NamedTuple):
@@ -156,7 +158,7 @@ def choice(*words: str) -> Kind:
             raise ValueError(value)
         return value
 
-    return Kind("one of " + ", ".join(f'"{word}"' for word in words), _anywhere(read))
+    return Kind("one of " + ", ".join(f'"{word}"' for word in words), _anywhere(read), words=words)
 
 
 def whole(least: int, most: int, unit: str = "") -> Kind:

@@ -13,7 +13,7 @@ def effective(values: Iterable[tuple[Key, Any, str]]) -> str:
     sections: dict[str, list[str]] = {}
     for key, value, origin in values:
         lines = sections.setdefault(key.section, [f"[{key.section}]"])
-        lines += [f"# {escaped(origin)}", _assignment(key, key.kind.write(value))]
+        lines += [f"# {escaped(origin)}", assignment(key, key.kind.write(value))]
     return "\n\n".join("\n".join(lines) for lines in sections.values()) + "\n"
 
 
@@ -27,15 +27,15 @@ def sample(title: str, keys: Iterable[Key], given: Mapping[str, object] | None =
         lines = sections.setdefault(key.section, [f"[{key.section}]"])
         lines.append(f"# {key.sentence}")
         if given is not None and key.path in given:
-            lines.append(_assignment(key, given[key.path]))
+            lines.append(assignment(key, given[key.path]))
         else:
             lines.append(
-                "".join(f"# {line}\n" for line in _assignment(key, key.default).splitlines()).rstrip()
+                "".join(f"# {line}\n" for line in assignment(key, key.default).splitlines()).rstrip()
             )
     return title + "\n\n" + "\n\n".join("\n".join(lines) for lines in sections.values()) + "\n"
 
 
-def _assignment(key: Key, value: object) -> str:
+def assignment(key: Key, value: object) -> str:
     """`name = value` on one line, tables and lists too, so that it may stand anywhere and be a comment."""
     from tomli_w import dumps
 

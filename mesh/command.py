@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from errors import CwError
+from errors import CwError, meant
 from mesh.grammar import GRAMMAR, WORDS_LIMIT, Argument, Verb
 from mesh.words import QuotingError, brief, canonical, split, split_shell
 
 __all__ = [
     "GRAMMAR", "WORDS_LIMIT", "BYTES_LIMIT", "Argument", "Command", "UnknownVerb", "UnrecognisedCommand",
-    "Verb", "parse", "QuotingError", "canonical", "split", "split_shell", "verbs_for",
+    "Verb", "parse", "QuotingError", "canonical", "following", "split", "split_shell", "verbs_for",
 ]  # fmt: skip
 
 BYTES_LIMIT = 131_072
@@ -53,7 +53,7 @@ def parse(words: Sequence[str], grammar: Sequence[Verb] = GRAMMAR) -> Command:
         raise _unknown(words, grammar)
     fitting = [verb for verb in opening if len(words) in verb.sizes]
     if not fitting:
-        raise UnknownVerb(_refusal(words, _closest(opening).usage))
+        raise UnknownVerb(_misspelt(words, _closest(opening).usage, grammar))
     return _command(_closest(fitting), words)
 
 
@@ -68,6 +68,20 @@ def verbs_for(words: Sequence[str], grammar: Sequence[Verb] = GRAMMAR) -> tuple[
     if not begun and not opening:
         raise _unknown(words, grammar)
     return begun or (_closest(opening),)
+
+
+def following(words: Sequence[str], grammar: Sequence[Verb] = GRAMMAR) -> tuple[Argument | str, ...]:
+    """What may stand behind the words, as the first ones of a command: a word of its own, or an argument."""
+    words = tuple(words)
+    found: list[Argument | str] = []
+    for verb in grammar:
+        form = verb.form
+        last = form[-1]
+        if isinstance(last, Argument) and last.repeats:
+            form += (last,) * (len(words) + 1 - len(form))
+        if len(words) < len(form) and _begins(words[: len(verb.form)], verb):
+            found.append(form[len(words)])
+    return tuple(dict.fromkeys(found))
 
 
 def _opening(words: tuple[str, ...], grammar: Sequence[Verb]) -> list[Verb]:
@@ -123,10 +137,19 @@ def _command(verb: Verb, words: tuple[str, ...]) -> Command:
 def _unknown(words: tuple[str, ...], grammar: Sequence[Verb]) -> UnknownVerb:
     near = [verb for verb in grammar if verb.words[:1] == words[:1]]
     if near:
-        return UnknownVerb(_refusal(words, ", ".join(verb.usage for verb in near)))
+        return UnknownVerb(_misspelt(words, ", ".join(verb.usage for verb in near), grammar))
     firsts = dict.fromkeys(verb.words[0] for verb in grammar)
-    return UnknownVerb(_refusal(words, "one of: " + ", ".join(firsts)))
+    return UnknownVerb(_misspelt(words, "one of: " + ", ".join(firsts), grammar))
 
 
-def _refusal(words: tuple[str, ...], expected: str) -> str:
-    return f"unrecognised command: {brief(words) or 'no words'} (expected {expected})"
+def _misspelt(words: tuple[str, ...], expected: str, grammar: Sequence[Verb]) -> str:
+    """The error for words that no row begins with: which one was meant, else what is expected."""
+    for place, word in enumerate(words):
+        if not any(_begins(words[: place + 1], verb) for verb in grammar):
+            known = (part for part in following(words[:place], grammar) if isinstance(part, str))
+            return _refusal(words, expected, meant(word, known))
+    return _refusal(words, expected)
+
+
+def _refusal(words: tuple[str, ...], expected: str, hint: str = "") -> str:
+    return f"unrecognised command: {brief(words) or 'no words'}{hint or f' (expected {expected})'}"

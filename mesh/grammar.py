@@ -20,7 +20,8 @@ class Argument(NamedTuple):
     """What may stand among a verb's words: `name` in the usage, `form` of a word and its name for people.
 
     `meant` is the word that a user means by another, which is then the word of the command; `passed` is how
-    the verb's program is given that. Only the last may repeat or be left out.
+    the verb's program is given that. Only the last may repeat or be left out. `names` is what it names, where a
+    client may know such: fact, user, group, whom, file.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Argument(NamedTuple):
     optional: bool = False
     meant: Callable[[str], str] = str
     passed: Callable[[str], str] = str
+    names: str = ""
 
     @property
     def usage(self) -> str:
@@ -44,11 +46,12 @@ class Kind(NamedTuple):
     form: re.Pattern[str]
     expected: str
     meant: Callable[[str], str] = str
+    names: str = ""
 
     def argument(self, name: str, *, repeats: bool = False, optional: bool = False) -> Argument:
         """One of this sort."""
         expected = f"{name} is {self.expected}"
-        return Argument(name, self.form, expected, repeats, optional, self.meant)
+        return Argument(name, self.form, expected, repeats, optional, self.meant, names=self.names)
 
 
 class Verb(NamedTuple):
@@ -122,11 +125,13 @@ _ANY = re.compile(r".*", re.DOTALL)
 _BELOW_ROOT = r"(?!/(?:proc|sys)(?:/|\Z))(?:/(?!\.{1,2}(?:/|\Z))[^/]+)+"
 
 KINDS = {
-    "account": Kind(acl.ACCOUNT, f"one of the {acl.ACCOUNT_EXPECTED}"),
+    "account": Kind(acl.ACCOUNT, f"one of the {acl.ACCOUNT_EXPECTED}", names="user"),
     "directory": Kind(
-        re.compile(f"/|{_BELOW_ROOT}"), "/, or absolute without .. . and //, and not under /proc or /sys"
+        re.compile(f"/|{_BELOW_ROOT}"),
+        "/, or absolute without .. . and //, and not under /proc or /sys",
+        names="file",
     ),
-    "fact": Kind(facts.NAME, facts.NAME_EXPECTED),
+    "fact": Kind(facts.NAME, facts.NAME_EXPECTED, names="fact"),
     "host": Kind(
         re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.(?!\Z)|\Z))+"),
         "a host name",
@@ -135,7 +140,11 @@ KINDS = {
     "package": Kind(
         re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:/-]{0,249}"), f"{_NAMED} _ . + : / -, no sign first"
     ),
-    "path": Kind(re.compile(_BELOW_ROOT), "absolute, without .. . and //, and not under /proc or /sys"),
+    "path": Kind(
+        re.compile(_BELOW_ROOT),
+        "absolute, without .. . and //, and not under /proc or /sys",
+        names="file",
+    ),
     "service": Kind(
         re.compile(r"(?!.*\.service\Z)[A-Za-z0-9_][A-Za-z0-9_.+:@\\-]{0,249}"),
         f"{_NAMED} _ . + : @ \\ -, no sign first",
@@ -152,14 +161,19 @@ KINDS = {
 
 _FACTS = KINDS["fact"].argument("NAME", repeats=True)
 _WHOM = Argument(
-    "USER|%GROUP", acl.WHOM, f"USER and GROUP are {acl.ACCOUNT_EXPECTED}", passed=_group_by_colon
+    "USER|%GROUP",
+    acl.WHOM,
+    f"USER and GROUP are {acl.ACCOUNT_EXPECTED}",
+    passed=_group_by_colon,
+    names="whom",
 )
-_ACCOUNT = KINDS["account"].argument("NAME")
+_USER = KINDS["account"].argument("NAME")
+_GROUP = _USER._replace(names="group")
 _PACKAGE = KINDS["package"].argument("NAME")
 _VERSION = KINDS["version"].argument("VERSION", optional=True)
 _SERVICE = KINDS["service"].argument("NAME")
 _PATH = KINDS["path"].argument("PATH")
-_ARGV = Argument("ARGV", _ANY, "ARGV is a program and its arguments", repeats=True)
+_ARGV = Argument("ARGV", _ANY, "ARGV is a program and its arguments", repeats=True, names="file")
 _LINE = Argument("LINE", _ANY, "LINE is one word, a line for /bin/sh")
 
 
@@ -176,8 +190,8 @@ GRAMMAR: tuple[Verb, ...] = (
     Verb(("show", "package"), (_PACKAGE,), "mesh.package", "mesh.show.package", READS, "prints its versions"),
     Verb(("show", "service"), (_SERVICE,), "mesh.service", "mesh.show.service", READS, "prints whether it runs, and starts at boot"),
     Verb(("show", "file"), (_PATH,), "mesh.file", "mesh.show.file", READS, "prints owner, mode, size and time"),
-    Verb(("show", "user"), (_ACCOUNT,), "mesh.account", "mesh.show.user", READS, "prints the account, without its password"),
-    Verb(("show", "group"), (_ACCOUNT,), "mesh.account", "mesh.show.group", READS, "prints its number and its members"),
+    Verb(("show", "user"), (_USER,), "mesh.account", "mesh.show.user", READS, "prints the account, without its password"),
+    Verb(("show", "group"), (_GROUP,), "mesh.account", "mesh.show.group", READS, "prints its number and its members"),
     Verb(("package", "recache"), (), "mesh.package", "mesh.package.recache", EXECUTES, "reads anew what the repositories have"),
     Verb(("package",), (_PACKAGE, "install", _VERSION), "mesh.package", "mesh.package.install", EXECUTES, "installs the latest, or that version"),
     Verb(("package",), (_PACKAGE, "remove"), "mesh.package", "mesh.package.remove", EXECUTES, "removes it, if it is there"),

@@ -24,21 +24,23 @@ SENTENCE_LIMIT = 50
 
 SUBCOMMANDS = frozenset(
     (
-        "audit",
-        "cc",
-        "cert",
-        "cfm",
-        "cogd",
-        "demo",
-        "doctor",
-        "fact",
-        "init",
-        "job",
-        "jobs",
-        "localsys",
-        "mesh",
+        *(
+            "audit",
+            "cc",
+            "cert",
+            "cfm",
+            "cogd",
+            "completion",
+            "demo",
+            "doctor",
+            "fact",
+            "init",
+            "job",
+            "jobs",
+        ),
+        *("localsys", "man", "mesh", "meshd", "pn", "trust"),
     )
-) | {"meshd", "pn", "trust"}
+)
 """First words that are not a site's to give: cw has another use for them, or will have."""
 
 MODULE = re.compile(r"[a-z][a-z0-9_-]{0,31}")

@@ -20,11 +20,16 @@ EXAMPLES = """\
 
 def main(argv: Sequence[str]) -> int:
     """Make FILE and FILE.pub; nothing that is there is overwritten."""
-    parser = Parser("cert", "Makes a key pair: FILE, which nobody else may read, and FILE.pub.", EXAMPLES)
-    parser.add_argument("-t", "--type", choices=tuple(KINDS), required=True, help="whose key it is")
-    parser.add_argument("-i", "--identity", metavar="NAME", required=True, help="user name or FQDN")
-    parser.add_argument("-f", "--file", metavar="FILE", type=Path, required=True, help="where it goes")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     key = write_pair(options.file, KINDS[options.type], options.identity, secrets.token_bytes(32))
     print(f"made {options.file} and {public_path(options.file)}: {key.public.hex()} {key.name}")
     return 0
+
+
+def parser() -> Parser:
+    """The command line."""
+    words = Parser("cert", "Makes a key pair: FILE, which nobody else may read, and FILE.pub.", EXAMPLES)
+    words.add_argument("-t", "--type", choices=tuple(KINDS), required=True, help="whose key it is")
+    words.add_argument("-i", "--identity", metavar="NAME", required=True, help="user name or FQDN")
+    words.add_argument("-f", "--file", metavar="FILE", type=Path, required=True, help="where it goes")
+    return words

@@ -16,7 +16,7 @@ from mesh import acl
 from net import spawner
 from net.builtin import host_fqdn, node_uuid, require_state_dir, stored_uuid
 from roles import workplace
-from roles.arguments import of_daemon
+from roles.arguments import Parser, of_daemon
 from roles.audit import Audit
 from roles.identity import Identity
 from roles.log import Log
@@ -31,9 +31,7 @@ EXAMPLES = """\
 
 def main(argv: Sequence[str]) -> int:
     """Run the agent until SIGTERM or SIGINT; exit status 0 once what ran has ended."""
-    summary = "The agent of a node: authorises, filters and runs commands, answers."
-    parser = of_daemon("cogd", summary, EXAMPLES, CogdConf.FILE)
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     conf = load(CogdConf, options.config, options.set)
     if options.show_config:
         print(show(conf), end="")
@@ -53,6 +51,12 @@ def main(argv: Sequence[str]) -> int:
     finally:
         hands.close()
     return 0
+
+
+def parser() -> Parser:
+    """The command line."""
+    summary = "The agent of a node: authorises, filters and runs commands, answers."
+    return of_daemon("cogd", summary, EXAMPLES, CogdConf)
 
 
 def first_rules(conf: CogdConf, log: Log) -> Watched[tuple[acl.Rule, ...]]:

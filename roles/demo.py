@@ -80,16 +80,7 @@ class DemoFailed(CwError):
 
 def main(argv: Sequence[str]) -> int:
     """Show a whole mesh; 0 if everything went as it should. Leaves no process and no file behind."""
-    parser = Parser(
-        "demo",
-        "A broker and six agents as processes of this host, and a few queries to them: each is run as\n"
-        "printed, with its output and exit status.",
-        EXAMPLES,
-    )
-    parser.add_argument(
-        "--keep", action="store_true", help="leave it running, and print how to use and stop it"
-    )
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     try:
         with Children() as children:
             directory = Path(tempfile.mkdtemp(prefix="cw-demo-"))
@@ -109,6 +100,20 @@ def main(argv: Sequence[str]) -> int:
     except Stopped as stopped:
         return 128 + stopped.number
     return 0
+
+
+def parser() -> Parser:
+    """The command line."""
+    words = Parser(
+        "demo",
+        "A broker and six agents as processes of this host, and a few queries to them: each is run as\n"
+        "printed, with its output and exit status.",
+        EXAMPLES,
+    )
+    words.add_argument(
+        "--keep", action="store_true", help="leave it running, and print how to use and stop it"
+    )
+    return words
 
 
 class Site:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import trio
 
 from conf.load import load
 from conf.schema import CogdConf
 from conf.version import VERSION
+from errors import meant
 from mesh.facts import lines_of
 from net.builtin import NodeError, host_fqdn, stored_uuid, times
 from net.gather import every_fact
@@ -31,13 +31,7 @@ UNKNOWN = 1
 
 def main(argv: Sequence[str]) -> int:
     """Print all facts, or those named, as sorted `name=value`; 1 if one is unknown."""
-    parser = Parser("fact", "Prints what this node knows of itself, one name=value a line.", EXAMPLES)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a fact; none: every fact")
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"instead of {CogdConf.FILE}")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key"
-    )
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     conf = load(CogdConf, options.config, options.set)
     log = Log("cw")
     known = times(time.time()) | trio.run(_facts_of, conf, log)
@@ -46,8 +40,16 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
     unknown = [name for name in dict.fromkeys(wanted) if name not in known]
     for name in unknown:
-        log.error(f"unknown fact: {name}")
+        log.error(f"unknown fact: {name}{meant(name, known)}")
     return UNKNOWN if unknown else 0
+
+
+def parser() -> Parser:
+    """The command line."""
+    words = Parser("fact", "Prints what this node knows of itself, one name=value a line.", EXAMPLES)
+    words.add_argument("names", nargs="*", metavar="NAME", help="a fact; none: every fact")
+    words.add_configuration(CogdConf)
+    return words
 
 
 async def _facts_of(conf: CogdConf, log: Log) -> dict[str, str]:

@@ -48,21 +48,26 @@ class InitError(CwError):
 
 def main(argv: Sequence[str]) -> int:
     """Make a site, or an agent of one; nothing that is there is overwritten."""
-    parser = Parser(
+    options = parser().parse_args(argv)
+    lines = _site(options) if options.agent is None else _agent(options)
+    print("\n".join(lines))
+    return 0
+
+
+def parser() -> Parser:
+    """The command line."""
+    words = Parser(
         "init",
         "Makes keys and configuration: of a site whose broker, first agent and first user\n"
         "are on this host, or, beside the broker, of one more agent. Overwrites nothing.",
         EXAMPLES,
     )
-    parser.add_argument("directory", metavar="DIR", type=Path, help="where everything goes; made if need be")
-    parser.add_argument("--listen", metavar="HOST:PORT", help=f"where the broker listens ({LISTEN})")
-    parser.add_argument("--user", metavar="NAME", help="the first user (the current one)")
-    parser.add_argument("--agent", metavar="NAME", help="make an agent of that FQDN instead of a site")
-    parser.add_argument("--site", metavar="DIR", type=Path, help="the site of the agent")
-    options = parser.parse_args(argv)
-    lines = _site(options) if options.agent is None else _agent(options)
-    print("\n".join(lines))
-    return 0
+    words.add_argument("directory", metavar="DIR", type=Path, help="where everything goes; made if need be")
+    words.add_argument("--listen", metavar="HOST:PORT", help=f"where the broker listens ({LISTEN})")
+    words.add_argument("--user", metavar="NAME", help="the first user (the current one)")
+    words.add_argument("--agent", metavar="NAME", help="make an agent of that FQDN instead of a site")
+    words.add_argument("--site", metavar="DIR", type=Path, help="the site of the agent")
+    return words
 
 
 def _site(options: Namespace) -> list[str]:

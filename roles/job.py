@@ -16,7 +16,7 @@ from mesh.words import split
 from roles.client import carried_out, check
 from roles.history import Job, job
 from roles.jobs import command, when
-from roles.options import OPTIONS, Asked, Option, UsageError, parse
+from roles.options import OPTIONS, Asked, Option, UsageError, none_of, parse
 from roles.records import UNASKED, Asking, Record
 from roles.rollout import go_round
 from roles.screen import Screen
@@ -32,16 +32,20 @@ RERUN = {
 }
 """Whom --rerun asks again, and by which outcomes they are known."""
 
-HELP = """\
-usage: cw job ID [OPTION…]             what ID was asked, and all its answers (cw jobs: the IDs)
-       cw job ID --diff ID2            who answered otherwise in ID2, and how; status 1 if any did
-       cw job ID --rerun WHICH         ask its failed, its missing or all nodes the same, a new job
-
-  The options that print answers are those of cw ping (--fold, --json, --only, --sort, …); with
-  --rerun all others but -w are too (--batch, --yes, --timeout, …).
-  $ cw job 12 --fold                       # equal answers together
-  $ cw job 12 --diff 15                    # what has changed since
-  $ cw job 12 --rerun failed --batch 10    # once more where it failed, ten at a time"""
+USAGES = {
+    "cw job ID [OPTION…]": "what ID was asked, and all its answers (cw jobs: the IDs)",
+    "cw job ID --diff ID2": "who answered otherwise in ID2, and how; status 1 if any did",
+    "cw job ID --rerun WHICH": "ask its failed, its missing or all nodes the same, a new job",
+}
+NOTE = (
+    "The options that print answers are those of cw ping (--fold, --json, --only, --sort, …); with",
+    "--rerun all others but -w are too (--batch, --yes, --timeout, …).",
+)
+EXAMPLES = {
+    "cw job 12 --fold": "equal answers together",
+    "cw job 12 --diff 15": "what has changed since",
+    "cw job 12 --rerun failed --batch 10": "once more where it failed, ten at a time",
+}
 
 
 class NobodyToAsk(CwError):
@@ -52,11 +56,14 @@ class NobodyToAsk(CwError):
 
 def _rerun(asked: Asked, value: str) -> Asked:
     if value not in RERUN:
-        raise ValueError(f"one of {', '.join(RERUN)}")
+        raise none_of(RERUN, "--rerun", value)
     return asked._replace(rerun=value)
 
 
-_RERUN = Option(("--rerun",), "failed|missing|all", _rerun, "ask those nodes the same again")
+EVERY_OPTION = (
+    *OPTIONS,
+    Option(("--rerun",), "|".join(RERUN), _rerun, "ask those nodes the same again"),
+)
 
 PRINTING = {
     *(
@@ -79,9 +86,9 @@ PRINTING = {
 
 def main(argv: Sequence[str]) -> int:
     """Show, compare or ask again; the exit status. Raises CwError."""
-    asked = parse(argv, (*OPTIONS, _RERUN))
+    asked = parse(argv, EVERY_OPTION)
     if asked.wants == "help":
-        print(HELP)
+        print(usage())
         return 0
     if asked.filters:
         raise UsageError("the filters of a job are its own: -w goes with another request")
@@ -100,6 +107,19 @@ def main(argv: Sequence[str]) -> int:
             return _compare(one, other, asked)
     raise UsageError(
         "expected cw job ID, cw job ID --diff ID2 or cw job ID --rerun WHICH (see cw job --help)"
+    )
+
+
+def usage() -> str:
+    """The text of `cw job --help`."""
+    usages = "\n".join(f"       {written:32}{sentence}" for written, sentence in USAGES.items())
+    return "\n".join(
+        (
+            f"usage: {usages.lstrip()}",
+            "",
+            *(f"  {line}" for line in NOTE),
+            *(f"  $ {line:38} # {why}" for line, why in EXAMPLES.items()),
+        )
     )
 
 

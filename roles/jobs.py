@@ -26,8 +26,7 @@ LONGEST = 100
 
 def main(argv: Sequence[str]) -> int:
     """Print a line a job. Raises CwError."""
-    about = "Lists the requests that there are records of, the newest last; cw job ID has the answers."
-    Parser("jobs", about, EXAMPLES).parse_args(argv)
+    parser().parse_args(argv)
     found = jobs()
     if not found:
         print(f"cw: no records in {place()}", file=sys.stderr)
@@ -37,6 +36,12 @@ def main(argv: Sequence[str]) -> int:
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
     return 0
+
+
+def parser() -> Parser:
+    """The command line."""
+    about = "Lists the requests that there are records of, the newest last; cw job ID has the answers."
+    return Parser("jobs", about, EXAMPLES)
 
 
 def _row(job: Job) -> tuple[str, ...]:

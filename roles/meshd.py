@@ -28,7 +28,7 @@ from mesh import acl
 from mesh.site import Site, checked
 from net import spawner
 from net.serve import Door, accept, listen, resolved
-from roles.arguments import of_daemon
+from roles.arguments import Parser, of_daemon
 from roles.audit import Audit, AuditError
 from roles.authority import Authority
 from roles.broker import Broker
@@ -112,12 +112,7 @@ class Files:
 
 def main(argv: Sequence[str]) -> int:
     """Run the broker until SIGTERM or SIGINT; exit status 0 after a drain."""
-    summary = "The broker: authenticates users, broadcasts their commands, relays the answers."
-    parser = of_daemon("meshd", summary, EXAMPLES, MeshdConf.FILE)
-    parser.add_argument(
-        "--status", action="store_true", help="ask the running broker's metrics.listen how it is"
-    )
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     conf = load(MeshdConf, options.config, options.set)
     if options.show_config:
         print(show(conf), end="")
@@ -143,6 +138,16 @@ def main(argv: Sequence[str]) -> int:
     hands = spawner.start(partial(pam.answer, service)) if service else None
     trio.run(serve, conf, key, files, hands, log)
     return 0
+
+
+def parser() -> Parser:
+    """The command line."""
+    summary = "The broker: authenticates users, broadcasts their commands, relays the answers."
+    words = of_daemon("meshd", summary, EXAMPLES, MeshdConf)
+    words.add_argument(
+        "--status", action="store_true", help="ask the running broker's metrics.listen how it is"
+    )
+    return words
 
 
 def prepared(conf: MeshdConf, files: Files, log: Log) -> KeyPair:

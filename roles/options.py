@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from errors import CwError
+from errors import CwError, meant
 
 if TYPE_CHECKING:
     from mesh.rolling import Share, Turns
@@ -68,6 +68,11 @@ def _in_form(asked: Asked, form: str) -> Asked:
     return asked._replace(form=form)
 
 
+def none_of(words: Collection[str], name: str, value: str) -> UsageError:
+    """The error for an option's value that is none of the words that there are."""
+    return UsageError(f"{name}: expected one of {', '.join(words)}, got {value[:40]!r}{meant(value, words)}")
+
+
 ONLY = {
     "ok": ("ok",),
     "failed": ("failed", "malformed"),
@@ -80,7 +85,7 @@ ONLY = {
 def _only(asked: Asked, value: str) -> Asked:
     outcomes = ONLY.get(value)
     if outcomes is None:
-        raise ValueError(f"one of {', '.join(ONLY)}")
+        raise none_of(ONLY, "--only", value)
     return asked._replace(only=(*asked.only, *outcomes), optouts=asked.optouts or "optout" in outcomes)
 
 
@@ -162,7 +167,7 @@ OPTIONS: tuple[Option, ...] = (
         lambda asked, value: asked._replace(run_time=_seconds(value)),
         "how long a node may take, if less than its own limit",
     ),
-    Option(("-u", "--username"), "NAME", lambda asked, value: asked._replace(username=value), "who"),
+    Option(("-u", "--username"), "USER", lambda asked, value: asked._replace(username=value), "who"),
     Option(
         ("-k", "--key"),
         "FILE",
@@ -243,19 +248,27 @@ OPTIONS: tuple[Option, ...] = (
 )
 """Every option of a command to nodes; the help is written from it."""
 
+EXEC = (["exec"], ["mesh", "exec"])
 OF_EXEC = ("--", "--shell")
 """Words of the command exec: all behind the first are of another program, and one behind the second."""
 
 
 def parse(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
     """What the words ask for. Raises UsageError, one line."""
+    asked = begun(argv, options)
+    _insist_on_sense(asked)
+    return asked
+
+
+def begun(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
+    """The same of a line that may go on: the option that another needs may still come. Raises UsageError."""
     by_name = {name: option for option in options for name in option.names}
     asked = Asked()
     words: list[str] = []
     rest = deque(argv)
     while rest:
         word = rest.popleft()
-        if word in OF_EXEC and words in (["exec"], ["mesh", "exec"]):
+        if word in OF_EXEC and words in EXEC:
             words.append(word)
             taken = len(rest) if word == "--" else min(len(rest), 1)
             words += [rest.popleft() for _ in range(taken)]
@@ -269,9 +282,9 @@ def parse(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
         name, attached = _spelled(word)
         option = by_name.get(name)
         if option is None:
-            raise UsageError(
-                f"unknown option {name[:40]} (see cw ping --help; words after -- are no options)"
-            )
+            known = (*by_name, *OF_EXEC) if words in EXEC else by_name
+            hint = meant(name, known) or " (see cw ping --help; words after -- are no options)"
+            raise UsageError(f"unknown option {name[:40]}{hint}")
         if not option.value:
             asked = option.take(asked, "")
             if attached is not None and name.startswith("--"):
@@ -287,7 +300,6 @@ def parse(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
             asked = option.take(asked, attached)
         except ValueError as error:
             raise UsageError(f"{name}: expected {error}, got {attached[:40]!r}") from error
-    _insist_on_sense(asked)
     return asked._replace(words=tuple(words))
 
 

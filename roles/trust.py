@@ -20,18 +20,7 @@ EXAMPLES = """\
 
 def main(argv: Sequence[str]) -> int:
     """Add keys to a trust database, or revoke them, and say so; daemons notice by themselves."""
-    parser = Parser("trust", "Edits a trust database, whole or not at all; its comments stay.", EXAMPLES)
-    parser.add_argument(
-        "-d", "--database", metavar="FILE", type=Path, required=True, help="lines of HEX NAME"
-    )
-    parser.add_argument("--revoke", action="store_true", help="trust them no longer")
-    parser.add_argument(
-        "keys",
-        nargs="+",
-        metavar="KEY.pub|HEX=NAME",
-        help="a key and the name it is good for; with --revoke, HEX alone is every name",
-    )
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     entries = [_entry(word, options.revoke) for word in options.keys]
     change = revoked if options.revoke else added
     sentences = update(
@@ -39,6 +28,20 @@ def main(argv: Sequence[str]) -> int:
     )
     print("\n".join(sentences))
     return 0
+
+
+def parser() -> Parser:
+    """The command line."""
+    words = Parser("trust", "Edits a trust database, whole or not at all; its comments stay.", EXAMPLES)
+    words.add_argument("-d", "--database", metavar="FILE", type=Path, required=True, help="lines of HEX NAME")
+    words.add_argument("--revoke", action="store_true", help="trust them no longer")
+    words.add_argument(
+        "keys",
+        nargs="+",
+        metavar="KEY.pub|HEX=NAME",
+        help="a key and the name it is good for; with --revoke, HEX alone is every name",
+    )
+    return words
 
 
 def _entry(word: str, revoke: bool) -> Entry:

@@ -29,11 +29,6 @@ def pytest_configure() -> None:
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cw-tests-")
 
 
-def pytest_unconfigure() -> None:
-    """Nor anywhere else."""
-    shutil.rmtree(os.environ["XDG_STATE_HOME"])
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than processors: a third of their time tests wait for something, as for a heartbeat."""
@@ -44,16 +39,6 @@ ON_DEBIAN = ("tests/host/test_systems_apt.py", "tests/host/test_systems_systemd.
 """Tests that need a Debian to themselves (tests/host/debian_root.py)."""
 
 MAKING: list[subprocess.Popen[bytes]] = []
-
-
-def pytest_configure() -> None:
-    """What tests ask leaves no records among those of the user who runs them."""
-    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cw-tests-")
-
-
-def pytest_unconfigure() -> None:
-    """Nor anywhere else."""
-    shutil.rmtree(os.environ["XDG_STATE_HOME"])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -69,7 +54,8 @@ def pytest_xdist_node_collection_finished(ids: Sequence[str]) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Whoever stops the tests stops it too."""
+    """Whoever stops the tests stops it too; and no records stay behind."""
+    shutil.rmtree(os.environ["XDG_STATE_HOME"])
     for making in MAKING:
         making.kill()
         making.wait()

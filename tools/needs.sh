@@ -25,6 +25,10 @@ look_tests() {
     need iproute2        command -v ip         # tests make networks of their own,
     need iptables        command -v iptables   # which lose packets
     need libaugeas0      found libaugeas.so.0 /lib /usr/lib    # augeas.* edit a hosts file of the tests' own
+    need zsh             command -v zsh        # tests complete commands in real shells
+    need fish            command -v fish
+    need mandoc          command -v mandoc     # tests have the manual read by both that people have
+    need groff-base      command -v groff
     need augeas-lenses   found hosts.aug /usr/share/augeas
 }
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import NoReturn
 
+from errors import meant
 from vm.layout import Function, Item, image_of, names_in
 from vm.lexer import Lexeme, Token, brief, is_word, tokens
 from vm.modules import Source
 from vm.names import Names
 from vm.opcodes import BY_NAME, Opcode
-from vm.places import AssemblyError, Place, Remark, meant
+from vm.places import AssemblyError, Place, Remark
 from vm.program import END, IMAGE_LIMIT, MAGIC
 
 __all__ = ["AssemblyError", "Find", "Remark", "assemble", "assemble_named", "is_name"]
@@ -168,8 +169,8 @@ class _Parser:
     def _instruction(self, lexeme: Lexeme, lexemes: Iterator[Lexeme]) -> None:
         opcode = BY_NAME.get(lexeme.text)
         if opcode is None:
-            hint = meant(lexeme.text, BY_NAME) or "expected: an instruction, NAME: or fn NAME"
-            _fail(lexeme, f"no instruction is called {brief(lexeme.text)} ({hint})")
+            hint = meant(lexeme.text, BY_NAME) or " (expected: an instruction, NAME: or fn NAME)"
+            _fail(lexeme, f"no instruction is called {brief(lexeme.text)}{hint}")
         operands: list[Lexeme] = []
         for forms in opcode.operands:
             operand = _next(lexemes)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import NamedTuple
 
+from errors import meant
 from vm.lexer import Lexeme, Token, brief
 from vm.names import Names
 from vm.opcodes import Opcode
-from vm.places import AssemblyError, Place, meant
+from vm.places import AssemblyError, Place
 from vm.program import ADDRESS, EMBED, END, IMAGE_LIMIT, LITERAL, MAGIC, REGISTER
 
 
@@ -104,8 +105,8 @@ class _Layout:
     def _function(self, operand: Lexeme) -> int:
         function = self.functions.get(operand.text)
         if function is None:
-            hint = meant(operand.text, self.functions) or "expected: one that a fn opens"
-            raise AssemblyError(f"no function {brief(operand.text)} ({hint})", operand.place)
+            hint = meant(operand.text, self.functions) or " (expected: one that a fn opens)"
+            raise AssemblyError(f"no function {brief(operand.text)}{hint}", operand.place)
         return function.start
 
     def _target(self, number: int, item: Item, operand: Lexeme) -> int:
@@ -121,8 +122,8 @@ class _Layout:
             return target
         if operand.text not in function.labels:
             name = brief(operand.text)
-            hint = meant(operand.text, function.labels) or f"expected: {name}:"
-            raise AssemblyError(f"no label {name} in fn {brief(item.function)} ({hint})", operand.place)
+            hint = meant(operand.text, function.labels) or f" (expected: {name}:)"
+            raise AssemblyError(f"no label {name} in fn {brief(item.function)}{hint}", operand.place)
         return function.labels[operand.text][0]
 
     def _string(self, text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from errors import CwError
@@ -14,9 +14,6 @@ AFTER = 38
 """Columns that the place and what follows it may have, if what is in front of it needs the rest."""
 
 TAB = 8
-
-LONGEST_MEANT = 40
-"""Characters of a name that is compared with others: beyond that it is no slip of a finger."""
 
 
 class Place(NamedTuple):
@@ -72,16 +69,6 @@ class Remark(str):
         remark = super().__new__(cls, f"{place}: {sentence}")
         remark.excerpt = place.excerpt
         return remark
-
-
-def meant(name: str, names: Iterable[str]) -> str:
-    """`did you mean NAME?`, where one of `names` is much like the name that is none of them; else empty."""
-    if len(name) > LONGEST_MEANT:
-        return ""
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, names, 1, 0.7)
-    return f"did you mean {near[0].removesuffix('?')}?" if near else ""
 
 
 _Cells = list[tuple[str, int]]

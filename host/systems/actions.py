@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from errors import CwError
+from errors import CwError, meant
 from host.systems import packages, services
 from host.systems.names import VERSION, service_of
 from host.systems.tools import Answer, Failed, Tools
@@ -53,7 +53,8 @@ def perform(tools: Tools, words: Sequence[str]) -> Reply:
     name, *arguments = words
     action = ACTIONS.get(name)
     if action is None:
-        raise UnknownAction(f"unknown action {name[:40]!r} (expected one of: {', '.join(ACTIONS)})")
+        hint = meant(name, ACTIONS) or f" (expected one of: {', '.join(ACTIONS)})"
+        raise UnknownAction(f"unknown action {name[:40]!r}{hint}")
     most = len(action.words.split())
     if not most - action.words.count("[") <= len(arguments) <= most:
         raise UsageError(

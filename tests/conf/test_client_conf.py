@@ -60,8 +60,8 @@ def test_a_key_in_base_16_is_no_path(tmp_path: Path) -> None:
     [
         ("[mesh]\nbroker = 1", r"mesh.broker: expected HOST:PORT, such as .*, got 1"),
         ("[mesh]\nbroker = '*:1'", r'mesh.broker: expected HOST:PORT, such as .*, got "\*:1"'),
-        ("[mesh]\nbroke = 1", "mesh.broke: expected one of broker, .*, got broke"),
-        ("[mush]", r"mush: expected one of mesh, records, got \[mush\]"),
+        ("[mesh]\nbroke = 1", "mesh.broke: expected one of broker, .*, got broke: did you mean 'broker'\\?"),
+        ("[mush]", r"mush: expected one of mesh, records, got \[mush\]: did you mean 'mesh'\?"),
         ("mesh = 1", r"mesh: expected a \[section\], got 1"),
         ("[mesh]\ntimeout = '1'", 'mesh.timeout: expected a number of seconds .*, got "1"'),
         ("[mesh]\nusername = 'a b'", 'mesh.username: expected a user name, or "", got "a b"'),

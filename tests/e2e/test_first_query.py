@@ -105,8 +105,8 @@ def test_nothing_is_sent_on_request(mesh: Site) -> None:
 
 
 REFUSED_HERE = [
-    (["shwo", "version"], "cw: unrecognised command: shwo version (expected one of: "),
-    (["show", "versoin"], "cw: unrecognised command: show versoin (expected "),
+    (["shwo", "version"], "cw: unrecognised command: shwo version: did you mean 'show'?\n"),
+    (["show", "versoin"], "cw: unrecognised command: show versoin: did you mean 'version'?\n"),
     (["mesh", "frobnicate"], "cw: unrecognised command: frobnicate (expected one of: "),
     (["ping", "-w", "sys.fqdn"], "cw: filter "),
     (["ping", "-w", "sys.fqdn=/(/"], "cw: filter "),

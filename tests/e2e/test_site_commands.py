@@ -211,7 +211,7 @@ def test_what_changes_is_in_force_and_what_breaks_is_not(mesh: Mesh) -> None:
 
     mesh.drop("greet.pn", "fn mesh.greet\n  prnt 1\n")
     mesh.broker.signal(signal.SIGHUP)
-    mesh.broker.wait_for(r"/greet.pn:2: no instruction is called prnt .*; the last good one stays in force$")
+    mesh.broker.wait_for(r"/greet.pn:2: no instruction is called prnt: .*; the last good one stays in force$")
     assert mesh.ask("greet", "x", "-w", "role=wide") == changed
 
     mesh.drop("greet.pn", FILES["greet.pn"])

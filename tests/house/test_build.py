@@ -35,7 +35,7 @@ def test_every_module_of_ours_is_in_it_and_no_source(names: list[str]) -> None:
 
 def test_what_lies_beside_code_is_in_it(names: list[str]) -> None:
     tracked = subprocess.run(
-        ["git", "ls-files", "vm", "conf"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "vm", "conf", "roles"], cwd=CHECKOUT, capture_output=True, text=True, check=True
     ).stdout.split()
     beside = {f"share/{name}" for name in tracked if not name.endswith(".py")}
     assert beside

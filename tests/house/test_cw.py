@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -148,7 +149,9 @@ def test_leaving_is_leaving(role: Role) -> None:
     ("argv", "sentence"),
     [
         ([], f"cw: a command is missing\n{cw.usage()}\n"),
-        (["sho", "version"], "cw: unknown command 'sho' (see cw --help)\n"),
+        (["sho", "version"], "cw: unknown command 'sho': did you mean 'show'?\n"),
+        (["Cog"], "cw: unknown command 'Cog': did you mean 'cogd'?\n"),
+        (["frobnicate"], "cw: unknown command 'frobnicate' (see cw --help)\n"),
         (["\x1b[2J\n"], "cw: unknown command '\\x1b[2J\\n' (see cw --help)\n"),
         (["a" * 100_000], f"cw: unknown command '{'a' * 40}' (see cw --help)\n"),
     ],
@@ -172,7 +175,8 @@ def test_help_fits_a_screen_and_names_every_command(capsys: pytest.CaptureFixtur
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 100
-    named = {line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("  $")}
+    rows = [line[2:18].rstrip().split(", ") for line in lines if re.match("  [a-z]", line)]
+    named = {name for row in rows for name in row}
     assert named == cw.ROLES.keys() | cw.VERBS.keys()
     assert {example.split()[1] for example in cw.EXAMPLES} <= named
 

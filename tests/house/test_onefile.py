@@ -75,7 +75,7 @@ def test_link_of_a_command_is_the_command(cw_file: Path, tmp_path: Path) -> None
         (tmp_path / name).symlink_to(cw_file)
     assert run(*this_python(tmp_path / "cw", "--version")).stdout == ANSWER
     ended = run(*this_python(tmp_path / "cw-sho", "version"))
-    assert (ended.returncode, ended.stderr) == (2, "cw: unknown command 'sho' (see cw --help)\n")
+    assert (ended.returncode, ended.stderr) == (2, "cw: unknown command 'sho': did you mean 'show'?\n")
 
 
 def test_eight_at_once_without_files_in_memory(probe_file: Path, tmp_path: Path) -> None:

@@ -46,7 +46,19 @@ def host(tmp_path: Path) -> Path:
 
     All but what is in /usr/sbin, where the look goes by itself.
     """
-    for name in ("sh", "grep", "find", "unshare", "mmdebstrap", "systemd-nspawn"):
+    tools = (
+        "sh",
+        "grep",
+        "find",
+        "unshare",
+        "mmdebstrap",
+        "systemd-nspawn",
+        "zsh",
+        "fish",
+        "mandoc",
+        "groff",
+    )
+    for name in tools:
         command(tmp_path, name, f'exec {found(name)} "$@"')
     command(tmp_path, "id", "echo 1000")
     command(tmp_path, "python3", "exit 0")

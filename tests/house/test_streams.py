@@ -86,7 +86,7 @@ def test_a_command_does_its_work_whatever_its_streams_are(
     ("words", "status", "sentence"),
     [
         ("fact no.such", 1, "cw: unknown fact: no.such\n"),
-        ("sho", 2, "cw: unknown command 'sho' (see cw --help)\n"),
+        ("sho", 2, "cw: unknown command 'sho': did you mean 'show'?\n"),
         (
             "pn nosuch.pn",
             2,

@@ -140,7 +140,7 @@ WRONG: list[tuple[dict[str, bytes], str]] = [
     ),
     (
         {"a_pn": b"fn mesh.a\n prnt 1\n", "a_toml": GRAMMAR_OF_A},
-        "/d/a.pn:2: no instruction is called prnt .*",
+        "/d/a.pn:2: no instruction is called prnt: did you mean 'print'\\?",
     ),
     ({"a_pn": b"fn mesh.a\n \0", "a_toml": GRAMMAR_OF_A}, "/d/a.pn:2: a NUL character .*"),
     (

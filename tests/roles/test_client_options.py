@@ -56,7 +56,14 @@ def test_empty_words_and_values_are_words_and_values() -> None:
 
 REFUSED = [
     ("ping -x", "unknown option -x (see cw ping --help; words after -- are no options)"),
-    ("ping --tim=5", "unknown option --tim (see cw ping --help; words after -- are no options)"),
+    ("ping --tim=5", "unknown option --tim: did you mean '--timeout'?"),
+    ("ping --Josn", "unknown option --Josn: did you mean '--json'?"),
+    ("ping --shel", "unknown option --shel: did you mean '--help'?"),
+    ("mesh exec --shel ls", "unknown option --shel: did you mean '--shell'?"),
+    (
+        f"ping --timeou{'t' * 40}",
+        f"unknown option --timeou{'t' * 32} (see cw ping --help; words after -- are no options)",
+    ),
     ("ping -qx", "unknown option -x (see cw ping --help; words after -- are no options)"),
     ("ping -w", "-w needs its FILTER"),
     ("ping --set", "--set needs its SECTION.KEY=VALUE"),
@@ -68,6 +75,10 @@ REFUSED = [
     ("ping --table --diff --table", "--diff and --table exclude each other"),
     ("ping --only", "--only needs its OUTCOME"),
     ("ping --only bad", "--only: expected one of ok, failed, lost, optout, got 'bad'"),
+    (
+        "ping --only faild",
+        "--only: expected one of ok, failed, lost, optout, got 'faild': did you mean 'failed'?",
+    ),
     ("ping --sort=name", "--sort takes no value"),
     *(
         (f"ping -t {value}", f"-t: expected a number of seconds from 0.001 to 604800, got {value!r}")

@@ -87,7 +87,7 @@ def test_without_a_readable_uuid_every_other_fact_is_printed(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--nonsense"], "unrecognized arguments: --nonsense (see cw fact --help)"),
+        (["--nonsense"], "unknown option --nonsense (see cw fact --help)"),
         (["-c", "/nowhere/cogd.toml"], "/nowhere/cogd.toml: "),
         (["--set", "facts.interval=0"], "facts.interval"),
     ],

@@ -58,6 +58,7 @@ def test_its_version_is_that_of_cw(capsys: pytest.CaptureFixture[str]) -> None:
             125,
             f"unknown action 'pkg-frobnicate' (expected one of: {', '.join(ACTIONS)})",
         ),
+        (("pkg-instal", "x"), 125, "unknown action 'pkg-instal': did you mean 'pkg-install'?"),
         (("pkg-install",), 2, f"expected: cw localsys pkg-install NAME [VERSION] {SEE}"),
         (("pkg-install", "a", "1", "2"), 2, f"expected: cw localsys pkg-install NAME [VERSION] {SEE}"),
         (("pkg-version", "a", "b"), 2, f"expected: cw localsys pkg-version NAME {SEE}"),

@@ -91,7 +91,7 @@ def test_what_is_no_key_is_told_what_was_expected(words: list[str], sentence: st
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize("words", [[], ["-d", "db"], ["key.pub"], ["-d", "db", "--revok", "key.pub"]])
+@pytest.mark.parametrize("words", [[], ["-d", "db"], ["key.pub"], ["-d", "db", "--x", "key.pub"]])
 def test_a_wrong_command_line_is_one_line(words: list[str]) -> None:
     with pytest.raises(UsageError, match=r"\(see cw trust --help\)\Z"):
         main(words)
