@@ -132,8 +132,8 @@ class Form(NamedTuple):
 
 FORMS = (
     Form(("--json",), "one array"),
-    Form(("--jsonl",), "an object a line"),
-    Form(("-T", "--text"), "text with UUIDs"),
+    Form(("--jsonl",), "one a line"),
+    Form(("-T", "--text"), "with UUIDs"),
     Form(("-X", "--xml"), "XML"),
     Form(("-Y", "--yaml"), "YAML"),
     Form(("--fold",), "equal answers together", waits=True),

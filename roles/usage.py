@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from mesh.command import Verb, verbs_for
+from mesh.command import Argument, Verb, verbs_for
 from roles.options import FORMS, OPTIONS, Option
 
 LINES, COLUMNS = 24, 100
@@ -79,16 +79,30 @@ def _in_brief(verbs: Sequence[Verb]) -> list[str]:
 
     shipped, added = map(_families, _apart(verbs))
     texts = (shipped, f"of this site: {added}" if added else "")
-    return [line for text in texts for line in wrap(text, COLUMNS - 2, break_on_hyphens=False)]
+    wrapped = [line for text in texts for line in wrap(text, COLUMNS - 2, break_on_hyphens=False)]
+    return [line.replace(_TIE, " ") for line in wrapped]
+
+
+_TIE = "\N{NO-BREAK SPACE}"
+"""A space at which no line ends."""
 
 
 def _families(verbs: Sequence[Verb]) -> str:
-    """How they are written, a first word only once."""
-    families: dict[str, list[str]] = {}
+    """How they are written, a first word only once, and once an argument that follows it in several rows."""
+    families: dict[str, dict[str, list[str]]] = {}
     for verb in verbs:
-        first, _, rest = verb.usage.partition(" ")
-        families.setdefault(first, []).append(rest)
-    return ", ".join(f"{first} {' | '.join(rests)}".rstrip() for first, rests in families.items())
+        first, *rest = (part if isinstance(part, str) else part.usage for part in verb.form)
+        place = 1 if len(rest) > 1 and isinstance(verb.form[1], Argument) else 0
+        families.setdefault(first, {}).setdefault(_TIE.join(rest[:place]), []).append(_TIE.join(rest[place:]))
+    return ", ".join(f"{first}{_TIE}{_rows(family)}".rstrip(_TIE) for first, family in families.items())
+
+
+def _rows(family: Mapping[str, Sequence[str]]) -> str:
+    """`NAME start|stop`, or `version | facts` where they share no argument."""
+    return " | ".join(
+        f"{shared}{_TIE}{'|'.join(rests)}" if shared else " | ".join(rests)
+        for shared, rests in family.items()
+    )
 
 
 def _alone(option: Option) -> str:

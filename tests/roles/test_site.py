@@ -83,7 +83,7 @@ WRONG = [
     (["disk", "full"], "unrecognised command: disk full (expected disk free PATH…)"),
     (
         ["mesh", "dusk"],
-        "unrecognised command: dusk (expected one of: ping, show, package, service, file, exec, disk)",
+        "unrecognised command: dusk: did you mean 'disk'?",
     ),
     (["dusk", "free"], "unknown command 'dusk' (see cw --help)"),
     (["mesh", "show", "disk", "x"], "unrecognised command: show disk x (expected show disk)"),
