@@ -27,12 +27,14 @@ def timestamp(seconds: float) -> str:
 class Audit:
     """One file of events, made with its directory if need be; None: nothing is kept.
 
-    Raises AuditError when the file cannot be opened.
+    Each event says which `node` it is of, if that is given, since the logs of many are read together. Raises
+    AuditError when the file cannot be opened.
     """
 
-    def __init__(self, path: Path | None, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path | None, now: Callable[[], float] = time.time, node: str = "") -> None:
         self.path = path
         self._now = now
+        self._whose = {"node": node} if node else {}
         self._descriptor = self._open()
         self._torn = False
         """Whether the last line could be written in part only."""
@@ -41,7 +43,7 @@ class Audit:
         """Add an event: `time`, `event`, the fields; no password, key or output. Raises AuditError."""
         if self._descriptor is None:
             return
-        line = json.dumps({"time": timestamp(self._now()), "event": event, **fields}) + "\n"
+        line = json.dumps({"time": timestamp(self._now()), "event": event, **self._whose, **fields}) + "\n"
         if self._torn:
             line = "\n" + line
         try:

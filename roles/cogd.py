@@ -99,7 +99,7 @@ def live(conf: CogdConf, log: Log, hands: spawner.Spawner) -> None:
     """Serve until told to stop. All here comes after the fork: the spawner has no key, no file, no Trio."""
     identity = identified(conf, log)
     rules = first_rules(conf, log)
-    audit = Audit(conf.audit.file)
+    audit = Audit(conf.audit.file, node=identity.fqdn)
     import trio
 
     from roles.here import Here

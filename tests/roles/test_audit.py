@@ -142,3 +142,10 @@ def test_its_directory_is_made_and_no_more(tmp_path: Path) -> None:
     ):
         Audit(tmp_path / "none/deeper/audit")
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+
+
+def test_a_log_of_a_node_says_of_which(tmp_path: Path) -> None:
+    with Audit(tmp_path / "audit", node="web01.example.com") as audit:
+        audit.write("ran", user="alice")
+    assert list(events(tmp_path / "audit")[0]) == ["time", "event", "node", "user"]
+    assert events(tmp_path / "audit")[0]["node"] == "web01.example.com"
