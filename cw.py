@@ -19,6 +19,7 @@ ROLES = {
     "init": ("roles.init", "make keys and configuration of a new site, or of a new agent in it"),
     "cert": ("roles.cert", "make the keys of a user, an agent or a broker"),
     "trust": ("roles.trust", "edit whose keys are accepted"),
+    "audit": ("roles.audit_logs", "show audit logs: who asked for what"),
     "fact": ("roles.fact", "what this node knows of itself"),
     "pn": ("roles.pn", "assemble and run Pendulum"),
     "localsys": ("roles.localsys", "packages and services of this host"),

@@ -178,7 +178,7 @@ def _rule(line: str) -> Rule | None:
     if verdict is Verdict.DENY and (ending.run_as or ending.effect):
         raise AclError("expected as and effect behind allow only: what is denied does not run")
     who, name = _subject(found[1])
-    words, more = _pattern(found[2])
+    words, more = pattern(found[2])
     return Rule(verdict, who, name, words, more, *ending)
 
 
@@ -227,8 +227,8 @@ def _subject(token: Token) -> tuple[Who, str]:
     return (Who.GROUP, token.word[1:]) if token.word.startswith("%") else (Who.USER, token.word)
 
 
-def _pattern(token: Token) -> tuple[tuple[str, ...], bool]:
-    """The words of a pattern, and whether any more may follow them."""
+def pattern(token: Token) -> tuple[tuple[str, ...], bool]:
+    """The words of a pattern, and whether any more may follow them. Raises AclError or QuotingError."""
     if token in (_ALL, _ANY):
         return (), True
     if not token.quoted:

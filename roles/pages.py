@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from mesh.audited import OUTCOMES
+
 DATE = "2026-11-29"
 """Of the last change to what is written here."""
 
-ADMINISTRATOR = ("meshd", "cogd", "init", "trust", "localsys")
+ADMINISTRATOR = ("meshd", "cogd", "init", "trust", "localsys", "audit")
 """Roles whose pages are in section 8; those of all others are in 1."""
 
 OFTEN = {
@@ -142,6 +144,25 @@ ROLES: Mapping[str, More] = {
         access rules again. SIGTERM: it ends once what runs has ended. Without access rules it denies every
         command.
         """,
+    ),
+    "audit": More(
+        about=f"""
+        Options may stand anywhere. Conditions that are given must all be met. A request is about many nodes:
+        --node finds what agents tell of themselves, and what brokers tell of agents. Lines that no daemon has
+        written, or not whole, are counted on standard error.
+
+        Outcomes: {"; ".join(f"{outcome} ({meaning})" for outcome, meaning in OUTCOMES.items())}.
+        """,
+        statuses={
+            "0": "Something was shown.",
+            "1": "Nothing is like that.",
+            "2": "The command line makes no sense, or a log could not be read.",
+            **ALWAYS,
+        },
+        files={
+            "/var/log/clockwork/meshd.audit": "The log of a broker, unless told otherwise.",
+            "/var/log/clockwork/cogd.audit": "That of an agent.",
+        },
     ),
     "fact": More(statuses={**OFTEN, "1": "A fact that was asked for is not known.", **ALWAYS}),
     "pn": More(

@@ -24,6 +24,7 @@ look_tests() {
     need systemd-container command -v systemd-nspawn # and which boots
     need iproute2        command -v ip         # tests make networks of their own,
     need iptables        command -v iptables   # which lose packets
+    need logrotate       command -v logrotate  # moves audit logs away under running daemons
     need libaugeas0      found libaugeas.so.0 /lib /usr/lib    # augeas.* edit a hosts file of the tests' own
     need zsh             command -v zsh        # tests complete commands in real shells
     need fish            command -v fish

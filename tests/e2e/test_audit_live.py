@@ -1,10 +1,12 @@
 """What both audit logs keep of a day's work: who asked what and how it ended, and no secret, no output."""
 
+import gzip
 import json
 import os
 import re
 import signal
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +16,12 @@ import pytest
 from auth.keys import read_secret
 from mesh.messages import Command, Optin
 from tests.accounts import Account, account, pam_service
-from tests.e2e.harness import Process, Site
+from tests.conftest import CHECKOUT
+from tests.e2e.harness import PATIENCE, Process, Site, until
 from tests.e2e.raw import Agent, Client, agent_key, request, user_key
 
 UUID = "3f2b8c1e-0000-4000-8000-000000000001"
+USUAL_LOGS = "/var/log/clockwork/*.audit"
 OUTPUT = "what only the answer says"
 WRONG = "wr0ng-and-typed-by-hand"
 Line = dict[str, Any]
@@ -235,24 +239,104 @@ def test_words_that_would_make_lines_of_their_own(mesh: Mesh) -> None:
     assert "\nmallory" not in mesh.broker.log
 
 
-def test_logs_are_moved_away_by_others(mesh: Mesh) -> None:
-    """SIGHUP begins new ones; what was written before stays in the old."""
-    site = mesh.site
+def commands(log: Path) -> list[str]:
+    return [line["command"] for line in lines(log)]
+
+
+@pytest.mark.parametrize("role", ["meshd", "cogd"])
+def test_a_log_that_is_moved_away_is_followed_until_sighup_and_no_longer(site: Site, role: str) -> None:
+    broker, agent = site.broker(), site.agent("web01")
+    process, log, watched = {
+        "meshd": (broker, site.home / "meshd.audit", site.home / "trusted"),
+        "cogd": (agent, site.directory / "web01/cogd.audit", site.directory / "web01/acl"),
+    }[role]
     site.ask("ping")
-    logs = [site.home / "meshd.audit", *(site.directory / name / "cogd.audit" for name in mesh.nodes)]
-    old = [log.rename(log.with_suffix(".1")) for log in logs]
-    for process, watched in zip(
-        (mesh.broker, *mesh.nodes.values()),
-        (site.home / "trusted", *(site.directory / name / "acl" for name in mesh.nodes)),
-        strict=True,
-    ):
-        os.utime(watched)
-        process.signal(signal.SIGHUP)
-        process.wait_for(f"{re.escape(str(watched))} was read again$")
+    old = log.rename(log.with_suffix(".1"))
     site.ask("show", "version")
-    for before, after in zip(old, logs, strict=True):
-        assert {line["command"] for line in lines(before)} == {"ping"}
-        assert {line["command"] for line in lines(after)} == {"show version"}
+    os.utime(watched)
+    process.signal(signal.SIGHUP)
+    process.wait_for(f"{re.escape(str(watched))} was read again$")
+    site.ask("show", "acls")
+    assert commands(old) == ["ping", "ping", "show version", "show version"]
+    assert commands(log) == ["show acls", "show acls"]
+
+
+def test_logrotate_loses_no_line_of_what_is_asked_meanwhile(site: Site) -> None:
+    """As conf/logrotate has it; systemctl is the test's own, since no unit is."""
+    units = {"meshd.service": site.broker(), "cogd.service": site.agent("web01")}
+    logs = [site.home / "meshd.audit", site.directory / "web01/cogd.audit"]
+    cases = "".join(f"'reload {unit}') kill -HUP {process.pid};;\n" for unit, process in units.items())
+    tools = site.directory / "tools"
+    tools.mkdir()
+    (tools / "systemctl").write_text(f'#!/bin/sh\ncase "$*" in\n{cases}esac\n')
+    (tools / "systemctl").chmod(0o755)
+    shipped = (CHECKOUT / "conf/logrotate/clockwork").read_text()
+    assert shipped.count(USUAL_LOGS) == 1
+    rotation = site.directory / "rotation"
+    rotation.write_text(shipped.replace(USUAL_LOGS, " ".join(map(str, logs))))
+    rotation.chmod(0o644)
+
+    def rotate() -> None:
+        words = ["logrotate", "-v", "-f", "-s", str(site.directory / "rotated"), str(rotation)]
+        path = f"{tools}:{os.environ['PATH']}:/usr/sbin"
+        ended = subprocess.run(
+            words, env={"PATH": path}, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+        assert ended.returncode == 0, ended.stderr
+        for log in logs:
+            until(log.exists, f"made {log} again")
+
+    site.ask("ping")
+    asking = [site.start_asking("ping") for _ in range(8)]
+    for times in range(1, 4):
+        rotate()
+        asking.extend(site.start_asking("ping") for _ in range(2))
+        site.ask(*(["show", "version"] * (times == 2) or ["ping"]))
+    assert [process.finished().status for process in asking] == [0] * len(asking)
+    for log, event in zip(logs, ("done", "ended"), strict=True):
+        kept = [*log.parent.glob(f"{log.name}*")]
+        assert len(kept) == 4
+        texts = [gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in kept]
+        entries = [json.loads(line) for text in texts for line in text.splitlines()]
+        ended = [entry["serial"] for entry in entries if entry["event"] == event]
+        assert len(ended) == len(set(ended)) == len(asking) + 4
+        assert len(entries) == 2 * len(ended)
+
+
+def test_cw_audit_finds_in_both_logs_what_happened(mesh: Mesh) -> None:
+    site, user = mesh.site, mesh.user
+    site.ask("show", "fact", "nosuch", "-w", "role=web", status=1)
+    site.ask("ping", "-k0", "-u", user.name, given=f"{WRONG}\n", status=3)
+    site.ask("ping")
+    broker = str(site.home / "meshd.audit")
+    files = [broker, *(str(site.directory / name / "cogd.audit") for name in mesh.nodes)]
+
+    def told(*words: str) -> list[str]:
+        """What is shown, each line without its time."""
+        shown = site.run("audit", *files, *words)
+        assert shown.errors == ""
+        return [line.partition("  ")[2] for line in shown.output.splitlines()]
+
+    me = f"{site.user} at 127.0.0.1"
+    assert told("--user", user.name) == [
+        f"{user.name} at 127.0.0.1  ping  refused: Authentication failure (PAM code 7)"
+    ]
+    assert told("--verb", "show fact", "--outcome", "denied") == [
+        f"{me}  show fact nosuch -w role=web  1 answered, 1 denied",
+        f"{site.user} on db01.example.com  show fact nosuch -w role=web  denied",
+    ]
+    (failed,) = told("--outcome", "failed", "--since", "1h", "--node", "web01.example.com")
+    assert re.fullmatch(
+        rf"{site.user} on web01.example.com  show fact nosuch -w role=web  failed: status 1, \d+\.\d+ s",
+        failed,
+    )
+    assert told("--verb", "ping", "--outcome", "ok")[0].startswith(
+        f"{site.user} on web01.example.com  ping  ok"
+    )
+    assert site.run("audit", *files, "--until", "1h", status=1).output == ""
+    originals = "".join(Path(file).read_text() for file in files)
+    assert site.run("audit", *files, "--json").output == originals
+    assert site.run("audit", "-", "--json", given=originals).output == originals
 
 
 def test_nothing_is_kept_where_none_is_wanted(site: Site) -> None:
