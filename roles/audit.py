@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from conf.kinds import brief
 from errors import CwError
+
+if TYPE_CHECKING:
+    from roles.log import Log
 
 
 class AuditError(CwError):
@@ -81,6 +86,40 @@ class Audit:
                 self.path.parent.mkdir(mode=0o750)
             return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise AuditError(
-                f"cannot open the audit log {brief(self.path)}: {error.strerror} (audit.file names it)"
-            ) from error
+            raise _unopened(self.path, error) from error
+
+
+def reopen(audit: Audit, log: Log) -> None:
+    """Go on in a new audit log; one that cannot be opened leaves the old one in use."""
+    try:
+        audit.reopen()
+    except AuditError as error:
+        log.error(f"{error}; the old one stays in use")
+
+
+def place_of(path: Path) -> Path:
+    """What opening the log at `path` would write to: the file, or the directory where it and its own would be
+    made. Makes nothing. Raises AuditError where it would.
+    """
+    try:
+        for place in (path, path.parent, path.parent.parent):
+            if os.path.lexists(place):
+                _insist_on_writing(place, directory=place != path)
+                return place
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    except OSError as error:
+        raise _unopened(path, error) from error
+
+
+def _insist_on_writing(place: Path, directory: bool) -> None:
+    code = 0
+    if directory != stat.S_ISDIR(os.stat(place).st_mode):
+        code = errno.ENOTDIR if directory else errno.EISDIR
+    elif not os.access(place, os.W_OK | directory * os.X_OK, effective_ids=True):
+        code = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _unopened(path: Path, error: OSError) -> AuditError:
+    return AuditError(f"cannot open the audit log {brief(path)}: {error.strerror} (audit.file names it)")

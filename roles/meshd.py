@@ -29,7 +29,7 @@ from mesh.site import Site, checked
 from net import spawner
 from net.serve import Door, accept, listen, resolved
 from roles.arguments import Parser, of_daemon
-from roles.audit import Audit, AuditError
+from roles.audit import Audit, reopen
 from roles.authority import Authority
 from roles.broker import Broker
 from roles.log import Log
@@ -269,14 +269,6 @@ async def stop_at_once(signals: AsyncIterator[int], scope: trio.CancelScope) -> 
     async for number in signals:
         if number != signal.SIGHUP:
             scope.cancel()
-
-
-def reopen(audit: Audit, log: Log) -> None:
-    """Go on in a new audit log; one that cannot be opened leaves the old one in use."""
-    try:
-        audit.reopen()
-    except AuditError as error:
-        log.error(f"{error}; the old one stays in use")
 
 
 async def mourn(hands: spawner.Spawner, log: Log) -> None:

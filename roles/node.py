@@ -20,7 +20,7 @@ from net.bounded import bounded
 from net.dial import LONGEST_PAUSE, DialError, Joined, TurnedAway, join, pauses
 from net.spawner import Spawner
 from roles.agent import Agent
-from roles.audit import Audit, AuditError
+from roles.audit import Audit, reopen
 from roles.here import Here
 from roles.identity import Identity
 from roles.instant import at_once
@@ -137,10 +137,7 @@ class Life:
     def _reload(self) -> None:
         self._here.look()
         self._hurry.set()
-        try:
-            self._audit.reopen()
-        except AuditError as error:
-            self._log.error(str(error))
+        reopen(self._audit, self._log)
 
     async def _keep_rules(self) -> None:
         while True:

@@ -1,6 +1,8 @@
 """The files that users copy say what the code does."""
 
 import configparser
+import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,11 @@ def test_a_unit_gives_its_daemon_the_directories_that_it_writes_to(role: str, se
     lines = (SAMPLES / "systemd" / f"{role}.service").read_text().splitlines()
     assert f"{setting}=clockwork" in lines
     assert {str(file.parent) for file in files if file is not None} == {f"{top}/clockwork"}
+
+
+def test_logs_that_daemons_keep_unless_told_otherwise_are_moved_away() -> None:
+    """What else logrotate makes of the file is seen where it is run (tests/e2e/test_audit_live.py)."""
+    text = (SAMPLES / "logrotate" / "clockwork").read_text()
+    (pattern,) = re.findall(r"^(\S+) {$", text, re.MULTILINE)
+    for conf in (MeshdConf(), CogdConf()):
+        assert fnmatch(str(conf.audit.file), pattern)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roles.audit import Audit, AuditError, timestamp
+from roles.audit import Audit, AuditError, place_of, timestamp
 
 
 def events(path: Path) -> list[dict[str, object]]:
@@ -149,3 +149,34 @@ def test_a_log_of_a_node_says_of_which(tmp_path: Path) -> None:
         audit.write("ran", user="alice")
     assert list(events(tmp_path / "audit")[0]) == ["time", "event", "node", "user"]
     assert events(tmp_path / "audit")[0]["node"] == "web01.example.com"
+
+
+@pytest.mark.parametrize(
+    ("path", "place"), [("audit", "audit"), ("new", "."), ("logs/new", "."), ("linked/audit", "linked/audit")]
+)
+def test_where_it_would_be_written_is_told_and_nothing_made(path: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "audit").write_text("")
+    (tmp_path / "linked").symlink_to(tmp_path)
+    there = sorted(tmp_path.iterdir())
+    assert place_of(tmp_path / path) == tmp_path / place
+    assert sorted(tmp_path.iterdir()) == there
+
+
+@pytest.mark.parametrize(
+    "path", ["none/deeper/audit", "directory", "file/audit", "file/deeper/audit", "loop/audit"]
+)
+def test_where_it_cannot_be_written_it_says_what_opening_would(path: str, tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(AuditError) as told:
+        place_of(tmp_path / path)
+    with pytest.raises(AuditError) as opening:
+        Audit(tmp_path / path)
+    assert str(told.value) == str(opening.value)
+
+
+def test_where_there_is_only_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    with pytest.raises(AuditError, match=r"cannot open the audit log \S+/audit: Permission denied"):
+        place_of(tmp_path / "audit")

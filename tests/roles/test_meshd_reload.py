@@ -7,9 +7,9 @@ import pytest
 
 from conf.schema import Broker, MeshdAuth, MeshdConf
 from mesh.command import GRAMMAR
-from roles.audit import Audit
+from roles.audit import Audit, reopen
 from roles.log import Log
-from roles.meshd import Files, reopen
+from roles.meshd import Files
 
 KEY = "ab" * 32
 
