@@ -19,7 +19,8 @@ ROLES = {
     "init": ("roles.init", "make keys and configuration of a new site, or of a new agent in it"),
     "cert": ("roles.cert", "make the keys of a user, an agent or a broker"),
     "trust": ("roles.trust", "edit whose keys are accepted"),
-    "audit": ("roles.audit_logs", "show audit logs: who asked for what"),
+    "audit": ("roles.audit_logs", "show who asked for what"),
+    "doctor": ("roles.doctor", "what is wrong with a set-up, and how to mend it"),
     "fact": ("roles.fact", "what this node knows of itself"),
     "pn": ("roles.pn", "assemble and run Pendulum"),
     "localsys": ("roles.localsys", "packages and services of this host"),
@@ -49,6 +50,7 @@ VERBS = {
 TOGETHER = (
     ("package", "service"),
     ("cert", "trust"),
+    ("audit", "doctor"),
     ("pn", "localsys"),
     ("jobs", "job"),
     ("completion", "man"),

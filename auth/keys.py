@@ -33,6 +33,10 @@ class KeyFileError(CwError):
     """That is not a key file that can be used."""
 
 
+class KeyExposed(KeyFileError):
+    """Others can read a private key; the sentence ends in the command that mends it."""
+
+
 class PublicKey(NamedTuple):
     """The public half of a key: `kind` is SIGNING or ENCRYPTION, `name` the holder's, `public` 32 bytes."""
 
@@ -76,7 +80,7 @@ def read_secret(path: Path, kind: str) -> KeyFile:
         private = f" ({path.with_suffix('')}?)" if path.suffix == ".pub" else ""
         raise KeyFileError(f"{path}: expected a private key{private}, got only its public half")
     if mode & 0o077:
-        raise KeyFileError(f"{path}: others can read this private key (mode {mode:04o}): chmod 600 {path}")
+        raise KeyExposed(f"{path}: others can read this private key (mode {mode:04o}): chmod 600 {path}")
     _insist(path, kind, key.kind)
     if public_of(kind, secret) != key.public:
         raise KeyFileError(f"{path}: the two halves are not of the same key")

@@ -46,6 +46,11 @@ class Trust:
         """The public keys (hex digits) that are listed for a name."""
         return tuple(public for public, names in self._names.items() if name in names)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that keys are trusted for, in order, each once."""
+        return tuple(dict.fromkeys(name for names in self._names.values() for name in names))
+
     def __len__(self) -> int:
         """How many keys are trusted."""
         return len(self._names)

@@ -11,8 +11,12 @@ from conf.kinds import ConfError, brief
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
+class Exposed(ConfError):
+    """Others can write the file; the sentence ends in the command that mends it."""
+
+
 def insist_on_writers(path: Path, status: os.stat_result) -> None:
-    """Raises ConfError if group or others can change the file at `path`, or anyone can put another there.
+    """Raises Exposed if group or others can change the file at `path`, or anyone can put another there.
 
     `status` is that of the file as it was opened. Devices and pipes, as shells hand them over, are let pass.
     """
@@ -21,18 +25,16 @@ def insist_on_writers(path: Path, status: os.stat_result) -> None:
     shown = brief(path)
     if status.st_mode & _OTHERS_WRITE:
         mode = stat.S_IMODE(status.st_mode)
-        raise ConfError(f"{shown}: others can change it (mode {mode:04o}): chmod go-w {shown}")
+        raise Exposed(f"{shown}: others can change it (mode {mode:04o}): chmod go-w {shown}")
     for directory in (path.absolute().parent, Path(os.path.realpath(path)).parent):
         mode = stat.S_IMODE(os.stat(directory).st_mode)
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             where = brief(directory)
-            raise ConfError(
-                f"{shown}: others can replace it ({where} has mode {mode:04o}): chmod o-w {where}"
-            )
+            raise Exposed(f"{shown}: others can replace it ({where} has mode {mode:04o}): chmod o-w {where}")
 
 
 def insist_on_keepers(directory: Path, status: os.stat_result) -> None:
-    """Raises ConfError if group or others can put files into the directory, whose status that is."""
+    """Raises Exposed if group or others can put files into the directory, whose status that is."""
     if status.st_mode & _OTHERS_WRITE:
         mode, shown = stat.S_IMODE(status.st_mode), brief(directory)
-        raise ConfError(f"{shown}: others can put files into it (mode {mode:04o}): chmod go-w {shown}")
+        raise Exposed(f"{shown}: others can put files into it (mode {mode:04o}): chmod go-w {shown}")

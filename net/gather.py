@@ -91,14 +91,14 @@ async def gather(directory: Path | None, time_limit: float, log: Complain) -> di
         for complaint in complaints:
             log(f"gatherer {gatherer}: {complaint}")
 
-    gatherers = _gatherers(directory, log) if directory is not None else []
+    found = gatherers(directory, log) if directory is not None else []
     async with trio.open_nursery() as nursery:
-        for gatherer in gatherers:
+        for gatherer in found:
             nursery.start_soon(run, gatherer)
-    return {name: value for gatherer in gatherers for name, value in printed.get(gatherer, {}).items()}
+    return {name: value for gatherer in found for name, value in printed.get(gatherer, {}).items()}
 
 
-def _gatherers(directory: Path, log: Complain) -> list[Path]:
+def gatherers(directory: Path, log: Complain) -> list[Path]:
     """The executables to run, by name; hidden files are none. A directory that is not there has none."""
     try:
         paths = sorted(path for path in directory.absolute().iterdir() if not path.name.startswith("."))

@@ -10,7 +10,7 @@ from mesh.audited import OUTCOMES
 DATE = "2026-11-29"
 """Of the last change to what is written here."""
 
-ADMINISTRATOR = ("meshd", "cogd", "init", "trust", "localsys", "audit")
+ADMINISTRATOR = ("meshd", "cogd", "init", "trust", "localsys", "audit", "doctor")
 """Roles whose pages are in section 8; those of all others are in 1."""
 
 OFTEN = {
@@ -162,6 +162,29 @@ ROLES: Mapping[str, More] = {
         files={
             "/var/log/clockwork/meshd.audit": "The log of a broker, unless told otherwise.",
             "/var/log/clockwork/cogd.audit": "That of an agent.",
+        },
+    ),
+    "doctor": More(
+        about="""
+        Whose configuration a file is, its sections tell. Agents and clients are compared with a broker whose
+        files are looked at too, where that is the one they connect to. The handshake with a broker is made
+        with the configured key; where a user's key can be read, every node is asked ping, as cw ping does.
+        An agent's session is not tried, since that would end the one which the agent has.
+
+        What others may read is judged as they would; what this host lets be read and written, as the user who
+        runs it.
+        """,
+        statuses={
+            **OFTEN,
+            "0": "Nothing failed; there may be something to look at.",
+            "1": "A check failed.",
+            **ALWAYS,
+        },
+        files={
+            "/etc/clockwork/meshd.toml": "The configuration of the broker,",
+            "/etc/clockwork/cogd.toml": "of the agent",
+            "/etc/clockwork/cw.toml": "and of every user, unless told otherwise.",
+            "~/.clockwork/cw.toml": "A user's own.",
         },
     ),
     "fact": More(statuses={**OFTEN, "1": "A fact that was asked for is not known.", **ALWAYS}),

@@ -20,6 +20,7 @@ def test_a_key_has_the_names_it_is_listed_for() -> None:
     assert trust.names_of(C) == ()
     assert trust.keys_of("bob") == (B,)
     assert trust.keys_of("carol") == ()
+    assert trust.names == ("alice", "admin", "bob")
     assert len(trust) == 2
     assert len(parse("", "db")) == len(NOBODY) == 0
 
