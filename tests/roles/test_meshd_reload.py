@@ -82,7 +82,7 @@ async def test_commands_that_no_longer_make_sense_leave_the_last_good_ones_in_fo
     assert known() == ["hello twice"]
     assert said.getvalue() == (
         f"meshd: {commands} was read again\n"
-        f"meshd: {commands}/hello.pn:2: no instruction is called prnt (did you mean print?); "
+        f"meshd: {commands}/hello.pn:2: no instruction is called prnt: did you mean 'print'?; "
         "the last good one stays in force\n"
         f"meshd: {commands} was read again\n"
     )
