@@ -41,7 +41,7 @@ NODES: Mapping[str, Mapping[str, str]] = {
 RULES = """\
 # What may be asked of this node, and by whom.
 allow ALL "ping"
-allow {user} "show *"
+allow {user} ALL
 deny {user} "show acls for *"
 """
 
