@@ -6,25 +6,30 @@ python -m bench.swarm --help
 from __future__ import annotations
 
 import argparse
+import socket
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from auth.keys import read_public
+from auth.keys import broker_key
 from bench.processes import cpu, raise_descriptors
 from bench.swarm.conduct import AT_ONCE, Behaviour, Conduct, Delay, delay
-from bench.swarm.crowd import Swarm, swarm
+from bench.swarm.crowd import Swarm, launched, swarm
 from bench.swarm.member import Identity, identity
 from bench.swarm.site import Site
-from conf.addresses import AddressError, dialled
+from conf.addresses import dialled
+from errors import CwError
 from mesh.messages import Done
 
 SPARE = 100
 """Descriptors that a process here may need beside its sessions."""
 MOST_BYTES = 786432
 """Of output in one RESULT (limits.output)."""
+
+PACE = 1.0
+"""Seconds between two looks at a swarm that joined another's broker."""
 
 DESCRIPTION = """\
 Holds N agents' sessions in one process: handshakes, HELLO, heartbeats, answers to every command,
@@ -108,7 +113,7 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
             f"--{conduct.name.lower()}", type=share, default=0.0, metavar="SHARE", help=sentence
         )
     parser.add_argument("--broker", metavar="HOST:PORT", help="join this one, and ask nothing")
-    parser.add_argument("--broker-key", type=Path, metavar="FILE.pub", help="its public key")
+    parser.add_argument("--broker-key", metavar="FILE.pub|HEX", help="its public key")
     parser.add_argument("--list", action="store_true", help="print the agents as a trust database lists them")
     options = parser.parse_args(argv)
     if options.optout + options.die + options.stall + options.twice > 1:
@@ -144,14 +149,19 @@ def ask(agents: list[Identity], behaviour: Behaviour, rounds: int, seconds: floa
 
 
 def hold(crowd: Swarm) -> None:
-    """Tell how the swarm is, until interrupted."""
+    """Tell how the swarm is, whenever that has changed, until interrupted."""
+    told = ""
     while True:
         counters = crowd.counters
         failed = counters.refused + counters.turned_away
-        print(
-            f"{counters.joined} sessions, {failed} attempts failed, {counters.commands} commands", flush=True
+        news = (
+            f"{counters.joined} sessions, {counters.joins} begun, {failed} attempts failed, "
+            f"{counters.commands} commands"
         )
-        time.sleep(10)
+        if news != told:
+            print(news, flush=True)
+            told = news
+        time.sleep(PACE)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -168,11 +178,14 @@ def main(argv: list[str] | None = None) -> None:
         ask(agents, behaviour, options.rounds, options.timeout)
         return
     try:
-        address, key = dialled(options.broker), read_public(options.broker_key).public
-    except AddressError as error:
+        address, key = dialled(options.broker), broker_key(options.broker_key, Path())
+        host = socket.gethostbyname(address.host)
+    except CwError as error:
         raise SystemExit(str(error)) from error
+    except OSError as error:
+        raise SystemExit(f"{address}: {error.strerror}") from error
     try:
-        with swarm((address.host, address.port), key, agents, behaviour) as crowd:
+        with launched((host, address.port), key, agents, behaviour) as crowd:
             hold(crowd)
     except KeyboardInterrupt:
         print()

@@ -272,16 +272,24 @@ class Swarm(NamedTuple):
 
 
 @contextlib.contextmanager
-def swarm(
+def launched(
     address: tuple[str, int], broker_key: bytes, identities: Sequence[Identity], behaviour: Behaviour
 ) -> Iterator[Swarm]:
-    """A crowd that joins, answers and comes back until the end of the block, which begins when all are in."""
+    """A crowd that joins, answers and comes back until the end of the block."""
     counters = Counters.from_buffer(mmap.mmap(-1, ctypes.sizeof(Counters)))
 
     def live() -> None:
         Crowd(address, broker_key, identities, behaviour, counters).run()
 
     with forked(live) as pid:
-        made = Swarm(pid, counters)
+        yield Swarm(pid, counters)
+
+
+@contextlib.contextmanager
+def swarm(
+    address: tuple[str, int], broker_key: bytes, identities: Sequence[Identity], behaviour: Behaviour
+) -> Iterator[Swarm]:
+    """The same for a block that begins when all are in."""
+    with launched(address, broker_key, identities, behaviour) as made:
         made.wait(lambda counters: counters.joined >= len(identities), "all joined")
         yield made
