@@ -336,7 +336,7 @@ def answer_all(agents: list[Agent], serial: int) -> None:
 def test_without_descriptors_a_broker_serves_whom_it_has(cw: tuple[str, ...], tmp_path: Path) -> None:
     heartbeat, beats = 1, 3
     with Site(tmp_path, cw) as site:
-        site.cw = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *cw)
+        site.cw = ("sh", "-c", 'ulimit -S -n 32; ulimit -H -n 64; exec "$@"', "sh", *cw)
         broker = site.broker(
             'auth.agent_trust="any"', f"limits.heartbeat={heartbeat}", "limits.handshake=600"
         )

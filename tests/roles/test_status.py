@@ -15,7 +15,7 @@ from conf.kinds import ConfError
 from conf.schema import MeshdConf, MeshdMetrics
 from mesh.exposition import Family, Histogram, Reading, parse, render
 from roles import meshd, status
-from roles.metrics import METRICS
+from roles.metrics import METRICS, Metric
 from roles.status import Figures, Unanswered, asked, latency, moment, size, span, table
 
 NOW = 1_800_000_000.0
@@ -115,6 +115,15 @@ def test_a_broker_that_has_much_to_tell() -> None:
     assert found["answers"] == "9 result, 2 lost; 6 dropped"
     assert found["bytes"] == "0 B received, 5.0 GiB sent, 0 B queued"
     assert found["process"] == "0.0 s of processor time"
+
+
+@pytest.mark.parametrize("metric", METRICS[1:], ids=lambda metric: metric.name)
+def test_every_figure_is_printed(metric: Metric) -> None:
+    """But for the first, which is always 1: what it tells are its labels."""
+    told = parse(told_text())
+    names = {metric.name, f"{metric.name}_bucket"}
+    more = {series: value + 7 if series.name in names else value for series, value in told.items()}
+    assert rows(Figures(more)) != rows(Figures(told))
 
 
 @pytest.mark.parametrize(
