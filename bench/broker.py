@@ -37,6 +37,8 @@ SPARE = 200
 """Descriptors that a process here may need beside its sessions."""
 SECOND = 60
 """Requests of the second user."""
+QUICK = 3000
+"""The same of the floor: so quick that as few would be over before the others' next turn."""
 USERS, NODES = 100, 100
 MANY = 10_000
 """Sessions for which there is a goal of time."""
@@ -55,11 +57,13 @@ class Row(NamedTuple):
     goal: str = ""
 
     def __str__(self) -> str:
-        ours = f"{self.broker:.{1 if self.broker < 1000 else 0}f} {self.unit}"
-        least = times = ""
-        if self.floor is not None:
-            least, times = f"{self.floor:.1f} {self.unit}", f"{self.broker / self.floor:.2f}"
+        least = "" if self.floor is None else self._told(self.floor)
+        times = f"{self.broker / self.floor:.2f}" if self.floor else ""
+        ours = self._told(self.broker)
         return f"| {self.sessions:,} | {self.name} | {least} | {ours} | {times} | {self.goal} |"
+
+    def _told(self, figure: float) -> str:
+        return f"{figure:.{0 if figure >= 1000 else 1 if figure >= 10 else 2}f} {self.unit}"
 
 
 def sealed(*messages: Message) -> int:
@@ -117,8 +121,9 @@ def second(site: Site, target: Identity, count: int) -> Iterator[Row]:
     alone = median(user)
     with forked(keep_asking):
         busy = median(user)
-    yield Row(count, "one node, nobody else asks", "ms", None, alone * 1e3)
-    yield Row(count, "one node, while another asks all", "ms", None, busy * 1e3, "20 ms")
+    for name, ours, goal in (("nobody else asks", alone, ""), ("while another asks all", busy, "20 ms")):
+        moved = floor.pings(count - 1, QUICK, *sizes(user.name, len(b"pong\n")), busy=ours is busy)
+        yield Row(count, f"one node, {name}", "ms", statistics.median(moved) * 1e3, ours * 1e3, goal)
 
 
 def comeback(site: Site, crowd: Swarm, count: int) -> Iterator[Row]:
@@ -147,7 +152,7 @@ def sized(count: int, rounds: int) -> Iterator[Row]:
             with swarm(site.address, site.broker_key, crowd, Behaviour()) as most:
                 resident = (memory(site.pid).rss - before) / (count - 1)
                 yield from closing(site, most, count, rounds)
-                yield Row(count, "resident memory of a session", "KiB", None, resident, "6 KiB")
+                yield Row(count, "resident memory of a session", "KiB", floor.held(count), resident, "6 KiB")
                 yield from second(site, one[0], count)
                 yield from comeback(site, most, count - 1)
 
@@ -156,12 +161,12 @@ def together(rounds: int) -> Iterator[Row]:
     """Many users at once."""
     agents = [identity(number) for number in range(NODES)]
     with tempfile.TemporaryDirectory() as directory, Site(Path(directory), agents) as site:
-        with swarm(site.address, site.broker_key, agents, Behaviour()):
+        with swarm(site.address, site.broker_key, agents, Behaviour()) as crowd:
             user = site.user()
             user.ask_together(USERS, "ping")
-            spent = cpu(site.pid)
+            spent, beside = cpu(site.pid), cpu(crowd.pid)
             answers = [user.ask_together(USERS, "ping") for _ in range(rounds)]
-            spent = cpu(site.pid) - spent
+            spent, beside = cpu(site.pid) - spent, cpu(crowd.pid) - beside
         assert all(answer.done.results == NODES for each in answers for answer in each)
         ours = statistics.median(max(answer.seconds for answer in each) for each in answers)
     floors = floor.broadcasts(NODES, rounds, *sizes(user.name, len(b"pong\n")), times=USERS)
@@ -170,17 +175,18 @@ def together(rounds: int) -> Iterator[Row]:
     each = 1e6 / NODES / USERS
     least = statistics.median(moved.cpu for moved in floors)
     yield Row(NODES, "processor time a user and node", "µs", least * each, spent / rounds * each)
+    yield Row(NODES, "the swarm's own", "µs", None, beside / rounds * each, "less than the broker's")
 
 
 def bulk(rounds: int) -> Iterator[Row]:
     """Results of 64 KiB."""
     agents = [identity(number) for number in range(BULKY)]
     with tempfile.TemporaryDirectory() as directory, Site(Path(directory), agents) as site:
-        with swarm(site.address, site.broker_key, agents, Behaviour(reply=BULK)):
+        with swarm(site.address, site.broker_key, agents, Behaviour(reply=BULK)) as crowd:
             user = site.user()
-            spent = cpu(site.pid)
+            spent, beside = cpu(site.pid), cpu(crowd.pid)
             answers = [user.ask("ping") for _ in range(rounds)]
-            spent = cpu(site.pid) - spent
+            spent, beside = cpu(site.pid) - spent, cpu(crowd.pid) - beside
         assert all(answer.done.results == BULKY for answer in answers), answers
     floors = floor.broadcasts(BULKY, rounds, *sizes(user.name, BULK), relayed=True)
     ours = statistics.median(answer.seconds for answer in answers)
@@ -190,6 +196,7 @@ def bulk(rounds: int) -> Iterator[Row]:
     micro = 1e6 / BULKY
     least = statistics.median(moved.cpu for moved in floors)
     yield Row(BULKY, "processor time a result", "µs", least * micro, spent / rounds * micro)
+    yield Row(BULKY, "the swarm's own", "µs", None, beside / rounds * micro, "less than the broker's")
 
 
 def main(counts: Sequence[int], rounds: int) -> None:

@@ -5,19 +5,25 @@ Each floor is one process, as a broker is, and its other side is another, as a s
 
 from __future__ import annotations
 
+import os
 import select
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
-from bench.processes import forked
+from bench.processes import forked, memory
 
 READ = 65536
 BACKLOG = 4096
 DIALLING = 256
 """Connections that are being made at once."""
+TURN = 64
+"""Sockets written, and events served, between two looks at the rest, as a broker does (mesh/fanout.py)."""
 
 
 class Moved(NamedTuple):
@@ -83,12 +89,95 @@ def _answering(address: tuple[str, int], count: int, size: int, answer: int) -> 
         epoll.register(fd, select.EPOLLIN)
     while True:
         for fd, _ in epoll.poll():
-            received = len(sockets[fd].recv(READ))
+            try:
+                received = len(sockets[fd].recv(READ))
+            except ConnectionResetError:
+                return  # the loop was killed with something unread, at its end
             if not received:
                 return
             whole, got[fd] = divmod(got[fd] + received, size)
             if whole:
                 sockets[fd].sendall(bytes(answer * whole))
+
+
+def pings(count: int, rounds: int, size: int, answer: int, busy: bool) -> list[float]:
+    """Seconds of each round in which `size` bytes of a user go on to a node, a process of its own, and
+    `answer` bytes come back the same way; where the loop is busy, it exchanges as many with `count` others
+    meanwhile, again and again.
+    """
+    taken = []
+    with (
+        _listener() as crowd,
+        _listener() as node,
+        _listener() as users,
+        forked(_answering, crowd.getsockname(), count, size, answer),
+        forked(_answering, node.getsockname(), 1, size, answer),
+        forked(_relaying, crowd, node, users, count, bytes(size), answer, busy),
+        _connected(users.getsockname()) as user,
+    ):
+        for _ in range(rounds):
+            began, left = time.perf_counter(), answer
+            user.sendall(bytes(size))
+            while left:
+                left -= len(user.recv(READ))
+            taken.append(time.perf_counter() - began)
+    return taken
+
+
+def _relaying(
+    crowd: socket.socket,
+    node: socket.socket,
+    users: socket.socket,
+    count: int,
+    message: bytes,
+    answer: int,
+    busy: bool,
+) -> None:
+    """The loop of `pings`."""
+    others = list(_accepted(crowd, count))
+    (one,), (user,) = _accepted(node, 1), _accepted(users, 1)
+    epoll = select.epoll()
+    sockets = {sock.fileno(): sock for sock in (one, user, *others)}
+    for fd in sockets:
+        epoll.register(fd, select.EPOLLIN)
+    unsent: Iterator[socket.socket] = iter(())
+    owed = 0
+    while True:
+        if busy and not owed:
+            unsent, owed = iter(others), answer * len(others)
+        turn = list(islice(unsent, TURN))
+        for sock in turn:
+            sock.send(message)
+        for fd, _ in epoll.poll(0 if turn else -1, TURN):
+            sock = sockets[fd]
+            received = sock.recv(READ)
+            if sock is user:
+                one.send(received)
+            elif sock is one:
+                user.send(received)
+            else:
+                owed -= len(received)
+
+
+def held(count: int) -> float:
+    """KiB that the memory of a loop, in a process of its own, grows by with each of `count` sockets."""
+    words = [sys.executable, "-m", "bench.floor", str(count)]
+    return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
+def _hold(count: int) -> None:
+    """What `held` runs."""
+    sockets = {}
+    with (
+        _listener() as listener,
+        forked(_answering, listener.getsockname(), count, 1, 1),
+        select.epoll() as epoll,
+    ):
+        before = memory(os.getpid()).rss
+        for sock in _accepted(listener, count):
+            sockets[sock.fileno()] = sock
+            epoll.register(sock.fileno(), select.EPOLLIN)
+        print((memory(os.getpid()).rss - before) / count)
 
 
 def greetings(count: int, sizes: Iterable[int]) -> Moved:
@@ -179,3 +268,7 @@ def _reader() -> Iterator[socket.socket]:
         (sock,) = _accepted(listener, 1)
         with sock:
             yield sock
+
+
+if __name__ == "__main__":
+    _hold(int(sys.argv[1]))
