@@ -1,12 +1,12 @@
 """What strangers can do to a broker: floods of connections, beside the same broker in peace.
 
-    python -m bench.flood [--sessions N] [--connections C] [--rounds R]
+    python -m bench.flood [--sessions N] [--connections C] [--rounds R] [--storm N]
 
 Each flood is a process that keeps C connections to a broker with N agents open, and opens another the
 moment one is closed. Told of each: how long a user's `ping` of one node takes from REQUEST to DONE on a
 connection that was there before, and how long on one that has to get in first; how many of these the door
 turned away; by how much the broker's memory grew, and how many descriptors it had at most beside sessions.
-The last row is no flood, but all agents coming back at once.
+The last row is no flood, but the agents of a larger mesh, all of whom come back at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from bench.processes import forked, memory, raise_descriptors, use_the_brokers_python
 from bench.swarm.conduct import Behaviour
-from bench.swarm.crowd import Swarm, swarm
+from bench.swarm.crowd import swarm
 from bench.swarm.member import identity
 from bench.swarm.site import Site
 from wire.handshake import Initiator, Peer
@@ -174,21 +174,38 @@ def settle(site: Site, before: int) -> None:
         time.sleep(0.01)
 
 
-def storm(site: Site, crowd: Swarm, sessions: int) -> tuple[list[float], int]:
-    """Users who come while all agents come back: seconds of each, and how many were turned away."""
-    crowd.wait(lambda counters: counters.prepared >= counters.joins, "ready for another handshake")
-    site.stop()
-    crowd.wait(lambda counters: not counters.joined, "all lost")
-    site.start()
-    user, took, refused = site.user(), [], 0
-    while crowd.counters.joined < sessions:
-        came = time.perf_counter()
-        try:
-            user.ask("ping", targets=[identity(0).uuid])
-            took.append(time.perf_counter() - came)
-        except ConnectionError:
-            refused += 1
-    return took, refused
+class Storm(NamedTuple):
+    """Seconds from connect(2) to DONE of users in peace, of those who came while all agents came back, and
+    how many of the latter were turned away.
+    """
+
+    quiet: list[float]
+    outside: list[float]
+    refused: int
+
+
+def storm(sessions: int, rounds: int) -> Storm:
+    """A broker that is started again with so many agents."""
+    agents = [identity(number) for number in range(sessions)]
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Site(Path(directory), agents) as site,
+        swarm(site.address, site.broker_key, agents, Behaviour()) as crowd,
+    ):
+        quiet = figures(site, rounds, peace())
+        crowd.wait(lambda counters: counters.prepared >= counters.joins, "ready for another handshake")
+        site.stop()
+        crowd.wait(lambda counters: not counters.joined, "all lost")
+        site.start()
+        user, took, refused = site.user(), [], 0
+        while crowd.counters.joined < sessions:
+            came = time.perf_counter()
+            try:
+                user.ask("ping", targets=[identity(0).uuid])
+                took.append(time.perf_counter() - came)
+            except ConnectionError:
+                refused += 1
+    return Storm(quiet.outside, took, refused)
 
 
 def told(seconds: list[float], quiet: float) -> str:
@@ -199,9 +216,9 @@ def told(seconds: list[float], quiet: float) -> str:
     return f"{median * 1e3:.1f} (at most {max(seconds) * 1e3:.0f}), {median / quiet:.1f} ×"
 
 
-def main(sessions: int, connections: int, rounds: int) -> None:
+def main(sessions: int, connections: int, rounds: int, storming: int) -> None:
     """Measure and print, row by row."""
-    raise_descriptors(max(sessions, connections) + SPARE)
+    raise_descriptors(max(sessions, connections, storming) + SPARE)
     agents = [identity(number) for number in range(sessions)]
     print(
         "| flood | connections a second | who is there, ms | who comes, ms "
@@ -212,7 +229,7 @@ def main(sessions: int, connections: int, rounds: int) -> None:
     with (
         tempfile.TemporaryDirectory() as directory,
         Site(Path(directory), agents, [patient]) as site,
-        swarm(site.address, site.broker_key, agents, Behaviour()) as crowd,
+        swarm(site.address, site.broker_key, agents, Behaviour()),
     ):
         figures(site, rounds, peace())
         quiet = figures(site, rounds, peace())
@@ -227,11 +244,11 @@ def main(sessions: int, connections: int, rounds: int) -> None:
                 f"| {name} | {row.rate:,.0f} | {told(row.inside, inside)} | {told(row.outside, outside)} "
                 f"| {row.refused} of {rounds} | {row.growth:.1f} | {row.descriptors} |"
             )
-        took, refused = storm(site, crowd, sessions)
-        print(
-            f"| {sessions:,} agents come back | | | {told(took, outside)} "
-            f"| {refused} of {len(took) + refused} | | |"
-        )
+    came = storm(storming, rounds)
+    print(
+        f"| {storming:,} agents come back | | | {told(came.outside, statistics.median(came.quiet))} "
+        f"| {came.refused} of {len(came.outside) + came.refused} | | |"
+    )
 
 
 if __name__ == "__main__":
@@ -241,6 +258,9 @@ if __name__ == "__main__":
     parser.add_argument("--sessions", type=int, default=1000, metavar="N", help="agents (1000)")
     parser.add_argument("--connections", type=int, default=2000, metavar="C", help="of each flood (2000)")
     parser.add_argument("--rounds", type=int, default=40, metavar="R", help="of each request (40)")
+    parser.add_argument(
+        "--storm", type=int, default=10_000, metavar="N", help="agents that come back (10,000)"
+    )
     options = parser.parse_args()
     use_the_brokers_python("bench.flood")
-    main(options.sessions, options.connections, options.rounds)
+    main(options.sessions, options.connections, options.rounds, options.storm)
