@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mesh.fanout import Fanout
+from mesh.fanout import TURN_BYTES, Fanout
 from mesh.ledger import CLOSINGS
 from mesh.messages import (
     Cancel,
@@ -35,6 +35,8 @@ from mesh.messages import (
 from mesh.router import Close, Effect, Finished, Router, Spread, Tell
 
 KEYS = 6
+LONG = bytes(TURN_BYTES // 2)
+"""Behind what stands for a COMMAND: it goes to one session a turn, so that others overtake it."""
 ANSWERS: tuple[Message, ...] = (Optin(), Optout(), Denied(), Expired(), Result(0, b"pong\n", b"", False, 12))
 
 
@@ -228,13 +230,15 @@ class AnyInterleaving(RuleBasedStateMachine):
             asked = Asked(client, self.sessions, 0, named, plan)
         else:
             wanted = wanted | ({ABSENT} if absent or not wanted else set())
-            reached = {session for session, key in self.sessions.items() if identity(key).uuid in wanted}
+            reached = sorted(
+                session for session, key in self.sessions.items() if identity(key).uuid in wanted
+            )
             there = {identity(self.sessions[session]).uuid for session in reached}
             asked = Asked(client, reached, len(wanted - there), named, plan)
         self.serials.append(serial)
         self.asked[serial] = asked
         effects = self.router.ask(
-            client, lambda serial: encode(Ok(0), serial), targets=wanted, plan=plan, optouts=optouts
+            client, lambda serial: encode(Ok(0), serial) + LONG, targets=wanted, plan=plan, optouts=optouts
         )
         first = effects[0]
         assert isinstance(first, Tell)
@@ -272,10 +276,10 @@ class AnyInterleaving(RuleBasedStateMachine):
     # -- the broker
 
     @precondition(lambda self: self.fanout)
-    @rule()
-    def turn(self) -> None:
+    @rule(times=st.integers(1, 20))
+    def turn(self, times: int) -> None:
         """Messages reach their sessions; a session is sent each at most once, a CANCEL after its COMMAND."""
-        for session, message in self.fanout.turn():
+        for session, message in (sending for _ in range(times) for sending in self.fanout.turn()):
             arrived = self.arrived[session]
             serial, kind = serial_of(message), kind_of(message)
             assert (serial, kind) not in arrived
