@@ -56,9 +56,6 @@ def main(argv: Sequence[str]) -> int:
         print(_help(asked))
         return 0
     checked = check(asked)
-    if asked.noop:
-        print(intention(checked))
-        return 0
     if asked.turns or asked.limit or asked.dry_run or checked.acts:
         from roles.rollout import roll_out
 
@@ -71,8 +68,14 @@ Way = Callable[["Checked", Caller, Screen], int]
 
 
 def carried_out(checked: Checked, way: Way) -> int:
-    """Do it in that way, and keep a record of it; the exit status. Raises what the way does."""
+    """Do it in that way, unless nothing is to be sent, and keep a record of it; the exit status.
+
+    Raises what the way does.
+    """
     asked, request = checked.asked, checked.request
+    if asked.noop:
+        print(intention(checked))
+        return 0
     mode = "plan" if asked.dry_run else request.mode
     words = (request.user, checked.conf.broker, canonical(request.words), canonical(request.filters))
     screen = Screen(asked, Record(checked.conf.keep, Asking(*words, mode, request.run_time)))

@@ -244,6 +244,14 @@ def test_a_dry_run_is_carried_out_by_asking_again(tmp_path: Path, run: Run) -> N
     assert [request.mode for request in asked.requests] == ["plan", "run"]
 
 
+def test_nothing_is_sent_again_where_nothing_is_to_be_sent(tmp_path: Path, run: Run) -> None:
+    kept([answer(1)], PING._replace(command="exec -- true"))
+    status, output, errors = Asked(tmp_path).run(run, "job", "1", "--rerun", "all", "-n", connections=0)
+    assert (status, errors) == (0, "")
+    assert output.startswith("nothing sent: exec -- true, asked of ")
+    assert len(run("jobs")[1].splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("which", "sentence"),
     [("failed", "no node of job 1 is failed"), ("missing", "no node of job 1 is missing")],
