@@ -59,7 +59,7 @@ class Hears(Protocol):
 
 class Ended(NamedTuple):
     """How a request ended: `sessions` is None where the broker did not accept it, `failure` what cut it
-    short, `interrupted` whether Ctrl-C did.
+    short, `interrupted` whether Ctrl-C was pressed.
     """
 
     sessions: int | None
@@ -141,7 +141,7 @@ class _Conversation:
                 self._take_leave()
         if self._hearing.sessions is not None and (self._cancelled or isinstance(failure, Late)):
             self._tell(self._hearing.give_up())
-        return Ended(self._hearing.sessions, self._hearing.tally, failure, self._cancelled)
+        return Ended(self._hearing.sessions, self._hearing.tally, failure, self._interrupts.pressed)
 
     def _listen(self) -> None:
         """Wait for the broker's next words or for Ctrl-C, and do what they ask."""

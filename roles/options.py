@@ -304,11 +304,13 @@ def begun(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
 
 
 def _insist_on_sense(asked: Asked) -> None:
-    """Raises UsageError for an option that would have no effect without another."""
+    """Raises UsageError for an option that has no effect without another, or none with another."""
     if asked.turns and not asked.turns.several:
         raise UsageError("--pause and --max-failures go with --batch or --canary")
     if asked.seed and not asked.limit:
         raise UsageError("--seed goes with --limit")
+    if asked.dry_run and asked.form not in ("line", "json", "jsonl", "fold"):
+        raise UsageError(f"--dry-run prints names, or --json, --jsonl or --fold, not --{asked.form}")
 
 
 def _spelled(word: str) -> tuple[str, str | None]:

@@ -15,12 +15,11 @@ from errors import CwError
 from mesh.command import canonical
 from mesh.formats.names import fold
 from mesh.messages import Identity
-from mesh.printing import LOST, OK, SILENT, Answer, Tally, exit_status, summary
+from mesh.printing import LOST, OK, SILENT, Answer, Tally, exit_status, line, summary
 from mesh.rolling import Turns, drawn, in_order
 from roles.client import Checked, concluded
 from roles.conversation import Caller, Ended, encoded
 from roles.interrupts import INTERRUPTED
-from roles.options import UsageError
 from roles.records import UNASKED
 from roles.screen import Screen
 from wire.transport import MAX_UNAUTHENTICATED
@@ -42,6 +41,10 @@ class NotConfirmed(CwError):
     """Not confirmed: nothing was run."""
 
 
+class Alike(CwError):
+    """Two nodes cannot be told apart: nothing was run."""
+
+
 class Few(CwError):
     """The plan need not be waited for: there are too few nodes for a question."""
 
@@ -53,27 +56,34 @@ def roll_out(checked: Checked, caller: Caller, screen: Screen) -> int:
     plan = _Plan(screen, -1 if some or asked.dry_run else checked.conf.confirm_above)
     timeout = min(checked.request.timeout, round(PLAN_TIME * 1000))
     ended = caller.ask(checked.request._replace(mode="plan", timeout=timeout), plan)
-    if isinstance(ended.failure, Few):
-        return concluded(caller.ask(checked.request, screen), screen)
+    screen.over(NOBODY)
     if ended.interrupted:
         return INTERRUPTED
+    if isinstance(ended.failure, Few):
+        return concluded(caller.ask(checked.request, screen), screen)
     if ended.failure:
         raise ended.failure
     if plan.nodes and not some and not asked.dry_run:
-        _confirm(plan.nodes, checked)
+        _confirm(plan.nodes, checked, screen)
         return concluded(caller.ask(checked.request, screen), screen)
-    screen.answers(plan.others, 0.0)
-    return go_round(plan.nodes, checked, caller, screen, ended.tally._replace(ok=0, took_part=False))
+    if asked.dry_run:  # names alone are printed
+        screen.record.add(plan.others, 0.0)
+        for answer in plan.others:
+            screen.tell(line(answer).removesuffix("\n"))
+    else:
+        screen.answers(plan.others, 0.0)
+    others = ended.tally._replace(ok=0, took_part=ended.tally.failed > 0)
+    return go_round(plan.nodes, checked, caller, screen, others)
 
 
 def go_round(
     nodes: Sequence[Identity], checked: Checked, caller: Caller, screen: Screen, others: Tally = NOBODY
 ) -> int:
     """Do with these nodes what is wanted; the exit status. `others` counts those that take no part."""
-    nodes = _drawn(in_order(nodes), checked, screen)
+    nodes = _drawn(in_order(_distinct(nodes)), checked, screen)
     if checked.asked.dry_run:
         return _told(nodes, others, checked, screen)
-    _confirm(nodes, checked)
+    _confirm(nodes, checked, screen)
     return _Rollout(checked, caller, screen).run(nodes, others)
 
 
@@ -108,6 +118,19 @@ class _Plan:
         self._screen.progress(tally)
 
 
+def _distinct(nodes: Sequence[Identity]) -> list[Identity]:
+    """Each once. Raises Alike where two have one UUID, which is how a request names its targets."""
+    known: dict[str, Identity] = {}
+    for node in nodes:
+        other = known.setdefault(node.uuid, node)
+        if other != node:
+            raise Alike(
+                f"{other.fqdn} and {node.fqdn} have the same UUID, {node.uuid}, so neither can be asked without "
+                "the other: on one, remove the file uuid in its agent.state_dir; nothing was run"
+            )
+    return list(known.values())
+
+
 def _drawn(nodes: Sequence[Identity], checked: Checked, screen: Screen) -> Sequence[Identity]:
     limit = checked.asked.limit
     if not limit or limit >= len(nodes):
@@ -128,16 +151,15 @@ def _told(nodes: Sequence[Identity], others: Tally, checked: Checked, screen: Sc
             text = "".join(f"{node.fqdn}\n" for node in nodes)
         case "fold":
             text = "".join(f"{fold(node.fqdn for node in batch)} ({len(batch)})\n" for batch in batches)
-        case "json" | "jsonl" as form:
+        case form:
             text = _objects(batches, form)
-        case other:
-            raise UsageError(f"--dry-run prints names, or --json, --jsonl or --fold, not --{other}")
     screen.write(text)
     tally = screen.over(others._replace(ok=len(nodes)))
     screen.record.add([Answer(node.uuid, node.fqdn, OK) for node in nodes], 0.0)
     if not checked.asked.quiet:
         turns = f" in {len(batches)} batches" if len(batches) > 1 else ""
-        rest = summary(others).removeprefix("0 answered")
+        failed = f"; {others.failed} failed" if others.failed else ""
+        rest = failed + summary(others._replace(failed=0)).removeprefix("0 answered")
         screen.tell(f"{len(nodes)} would take part{turns}{rest}; {name}: {checked.effect}; nothing was run")
     return exit_status(tally)
 
@@ -155,7 +177,7 @@ def _objects(batches: Sequence[Sequence[Identity]], form: str) -> str:
     )
 
 
-def _confirm(nodes: Sequence[Identity], checked: Checked) -> None:
+def _confirm(nodes: Sequence[Identity], checked: Checked, screen: Screen) -> None:
     """Ask on the terminal whether so many are meant, if the command acts on them. Raises NotConfirmed."""
     above = checked.conf.confirm_above
     if not checked.acts or len(nodes) <= above:
@@ -167,7 +189,7 @@ def _confirm(nodes: Sequence[Identity], checked: Checked) -> None:
         )
     who = fold(node.fqdn for node in in_order(nodes))
     shown = who if len(who) <= 200 else f"{who[:200]}…"
-    print(f"{words}: {checked.effect} on {len(nodes)} nodes: {shown}", file=sys.stderr)
+    screen.tell(f"{words}: {checked.effect} on {len(nodes)} nodes: {shown}")
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NotConfirmed
@@ -182,6 +204,7 @@ class _Rollout:
         self._quiet = checked.asked.quiet
         self._caller = caller
         self._screen = screen
+        self._asked = 0
 
     def run(self, nodes: Sequence[Identity], others: Tally) -> int:
         """Until all nodes have had their turn, or too many failed.
@@ -189,21 +212,18 @@ class _Rollout:
         `others` counts the nodes that do not take part: those that are missing among them have failed, too.
         """
         batches = self._turns.batches(nodes)
-        tally = self._screen.over(others)
+        self._screen.over(others)
         self._screen.accepted(len(nodes))
-        done = 0
         failure: CwError | None = None
         interrupted = False
         try:
             for number, batch in enumerate(batches, 1):
-                if self._turns.several and self._turns.too_many(tally, len(nodes)):
-                    self._stopped(tally, len(nodes), len(nodes) - done)
+                if self._turns.several and self._turns.too_many(self._screen.tally, len(nodes)):
+                    self._stopped(len(nodes))
                     break
                 if number > 1:
                     time.sleep(self._turns.pause)
                 ended = self._turn(batch)
-                tally = self._screen.over(ended.tally)
-                done += len(batch)
                 failure, interrupted = ended.failure, ended.interrupted
                 if failure or interrupted:
                     break
@@ -211,19 +231,23 @@ class _Rollout:
                     self._screen.tell(f"batch {number} of {len(batches)}: {summary(ended.tally)}")
         except KeyboardInterrupt:
             interrupted = True
-        self._screen.record.add([Answer(node.uuid, node.fqdn, UNASKED) for node in nodes[done:]], 0.0)
+        except CwError as error:  # the broker is gone, or takes no more: what others answered is still told
+            failure = error
+        unasked = [Answer(node.uuid, node.fqdn, UNASKED) for node in nodes[self._asked :]]
+        self._screen.record.add(unasked, 0.0)
         self._screen.close()
         if interrupted:
             return INTERRUPTED
         if failure:
             raise failure
-        return exit_status(tally)
+        return exit_status(self._screen.tally)
 
-    def _stopped(self, tally: Tally, nodes: int, unasked: int) -> None:
+    def _stopped(self, nodes: int) -> None:
+        tally = self._screen.tally
         failed, most = tally.failed + tally.missing, self._turns.failures.of(nodes)
         self._screen.tell(
-            f"stopped, {unasked} of {nodes} nodes not asked: {failed} failed or missing, at most {most} may "
-            "(--max-failures)"
+            f"stopped, {nodes - self._asked} of {nodes} nodes not asked: {failed} failed or missing, "
+            f"at most {most} may (--max-failures)"
         )
 
     def _turn(self, batch: Sequence[Identity]) -> Ended:
@@ -232,25 +256,40 @@ class _Rollout:
         size = max(1, min(TARGETS, room))
         total = Ended(0, Tally(), None, False)
         for at in range(0, len(batch), size):
-            part = batch[at : at + size]
-            heard = _Part(self._screen, total.tally)
-            request = self._request._replace(targets=tuple(node.uuid for node in part))
-            ended = self._caller.ask(request, heard)
+            ended = self._ask(batch[at : at + size])
             total = ended._replace(tally=total.tally.plus(ended.tally))
             if ended.failure or ended.interrupted:
-                heard.keep_silent(batch[at:])
                 break
-            heard.name_lost(part, ended.tally)
         return total
+
+    def _ask(self, part: Sequence[Identity]) -> Ended:
+        """One request. Raises CwError where none was made."""
+        heard = _Part(self._screen, part)
+        request = self._request._replace(targets=tuple(node.uuid for node in part))
+        try:
+            ended = self._caller.ask(request, heard)
+        except KeyboardInterrupt:  # once more than the first, or while there was no session yet
+            ended = Ended(None, heard.tally, None, True)
+        self._asked += len(part)
+        self._screen.over(ended.tally)
+        if ended.failure or ended.interrupted:
+            heard.keep_silent()
+        else:
+            heard.name_missing(ended.tally)
+        return ended
 
 
 class _Part:
-    """Hears a request to some nodes, and names those that the broker had no session of."""
+    """Hears a request to some nodes, and names those of them that the broker only counts.
 
-    def __init__(self, screen: Screen, before: Tally) -> None:
+    `tally` has the counts so far.
+    """
+
+    def __init__(self, screen: Screen, nodes: Sequence[Identity]) -> None:
+        self.tally = Tally()
         self._screen = screen
-        self._before = before
-        self._heard: list[Answer] = []
+        self._nodes = nodes
+        self._outcomes: dict[str, str] = {}
 
     @property
     def due(self) -> float | None:
@@ -263,24 +302,30 @@ class _Part:
         return
 
     def answers(self, answers: Sequence[Answer], elapsed: float) -> None:
-        self._heard += answers
+        self._outcomes.update((answer.uuid, answer.outcome) for answer in answers)
         self._screen.answers(answers, elapsed)
 
     def progress(self, tally: Tally) -> None:
-        self._screen.progress(self._before.plus(tally))
+        self.tally = tally
+        self._screen.progress(tally)
 
-    def name_lost(self, part: Sequence[Identity], tally: Tally) -> None:
-        """A target without a session is LOST, and only counted (protocol.md "A request" 4)."""
-        unheard = self._unheard(part)
-        unnamed = tally.lost - sum(answer.outcome == LOST for answer in self._heard)
-        if unheard and len(unheard) == unnamed:
-            self._screen.answers([Answer(node.uuid, node.fqdn, LOST) for node in unheard], 0.0)
+    def name_missing(self, tally: Tally) -> None:
+        """A target without a session is LOST, and one that says nothing SILENT, but both are only counted
+        (protocol.md "A request" 4); where some are this and some that, nobody knows which.
+        """
+        named = list(self._outcomes.values())
+        for outcome, count in ((LOST, tally.lost), (SILENT, tally.silent)):
+            unheard = self._unheard(outcome)
+            if unheard and len(unheard) == count - named.count(outcome):
+                self._screen.answers(unheard, 0.0)
+                return
 
-    def keep_silent(self, nodes: Sequence[Identity]) -> None:
+    def keep_silent(self) -> None:
         """Nobody knows what became of those that had not answered when the request was cut short."""
-        unheard = [Answer(node.uuid, node.fqdn, SILENT) for node in self._unheard(nodes)]
-        self._screen.record.add(unheard, 0.0)
+        self._screen.record.add(self._unheard(SILENT), 0.0)
 
-    def _unheard(self, nodes: Sequence[Identity]) -> list[Identity]:
-        heard = {answer.uuid for answer in self._heard}
-        return [node for node in nodes if node.uuid not in heard]
+    def _unheard(self, outcome: str) -> list[Answer]:
+        """Those nodes that nothing was heard of, with what that is taken for."""
+        return [
+            Answer(node.uuid, node.fqdn, outcome) for node in self._nodes if node.uuid not in self._outcomes
+        ]

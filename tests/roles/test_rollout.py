@@ -15,8 +15,26 @@ import pytest
 
 import cw
 from auth.keys import SIGNING, write_pair
-from mesh.messages import Denied, Lost, Message, NoAuth, Ok, Optin, Optout, Request, Result, Silent, encode
-from roles import rollout
+from mesh.messages import (
+    Bye,
+    Cancel,
+    Denied,
+    Lost,
+    Message,
+    NoAuth,
+    Ok,
+    Optin,
+    Optout,
+    Ping,
+    Pong,
+    Request,
+    Result,
+    Silent,
+    encode,
+)
+from net.channel import Unreachable
+from roles import conversation, rollout
+from roles.history import job
 from tests.fake_broker import Link, broker, done, node
 from tests.sessions import BROKER
 from wire.transport import MAX_UNAUTHENTICATED
@@ -95,8 +113,14 @@ class Mesh:
 
 
 @pytest.fixture
-def mesh(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Mesh:
+def mesh(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Mesh:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return Mesh(tmp_path, capfd)
+
+
+def outcomes() -> list[str]:
+    """Those that there is a record of, in the order of the answers."""
+    return [answer.outcome for answer, _ in job(1)[1]]
 
 
 def test_batches_are_asked_one_after_the_other(mesh: Mesh) -> None:
@@ -180,6 +204,14 @@ def test_a_target_that_is_gone_is_named(mesh: Mesh) -> None:
     assert ended.status == 5
 
 
+def test_a_target_that_says_nothing_is_named(mesh: Mesh) -> None:
+    mesh.plan(3)
+    mesh.says({1: FINE, 2: Silent()}, silent=1)
+    ended = mesh.ask("ping", "--batch", "3")
+    assert ended.output == "web01.example.com 0\nweb02.example.com - silent\nweb03.example.com - silent\n"
+    assert ended.status == 5
+
+
 def test_who_denies_it_meanwhile_is_not_taken_for_lost(mesh: Mesh) -> None:
     mesh.plan(3)
     mesh.says({1: FINE}, lost=1, denied=1)
@@ -246,10 +278,58 @@ def test_a_dry_run_in_json(mesh: Mesh) -> None:
 
 
 def test_a_dry_run_has_no_other_form(mesh: Mesh) -> None:
-    mesh.plan(1)
     ended = mesh.ask("ping", "--dry-run", "--xml")
     assert (ended.status, ended.output) == (2, "")
     assert ended.errors == "cw: --dry-run prints names, or --json, --jsonl or --fold, not --xml\n"
+
+
+@pytest.mark.parametrize("form", [["--json"], ["--jsonl"], ["--fold"], []])
+def test_a_dry_run_prints_no_others_among_the_names(mesh: Mesh, form: list[str]) -> None:
+    slow = Result(125, b"filter too slow\n", b"", False, 0)
+    mesh.says({1: Optin(), 2: Optout(), 3: slow})
+    ended = mesh.ask("ping", "--dry-run", "--optouts", *form)
+    assert ended.status == 1
+    assert "web01" in ended.output
+    assert len(ended.output.splitlines()) == 1
+    assert ended.errors.splitlines() == [
+        "cw: web02.example.com - optout",
+        "cw: web03.example.com 125 filter too slow",
+        "cw: 1 would take part; 1 failed; 1 opted out; ping: pure; nothing was run",
+    ]
+    assert outcomes() == ["optout", "failed", "ok"]
+
+
+def test_who_fails_in_the_plan_has_taken_part(mesh: Mesh) -> None:
+    mesh.says({1: BAD}, denied=1)
+    assert mesh.ask("ping", "--limit", "1").status == 1
+
+
+def test_a_node_that_comes_twice_is_asked_once(mesh: Mesh) -> None:
+    def twice(link: Link) -> None:
+        mesh.requests.append(link.request())
+        link.say(Ok(2))
+        link.report(node(1), Optin())
+        link.report(node(1), Optin())
+        link.say(done(sessions=2, results=2))
+
+    mesh.scripts.append(twice)
+    mesh.says({1: FINE})
+    assert mesh.ask("ping", "--batch", "1").status == 0
+    assert mesh.targets == [None, [1]]
+
+
+def test_nodes_with_one_uuid_are_not_asked_one_by_one(mesh: Mesh) -> None:
+    def alike(link: Link) -> None:
+        mesh.requests.append(link.request())
+        link.say(Ok(2))
+        link.report(node(1), Optin())
+        link.report(node(1)._replace(fqdn="clone.example.com"), Optin())
+        link.say(done(sessions=2, results=2))
+
+    mesh.scripts.append(alike)
+    ended = mesh.ask("ping", "--batch", "1")
+    assert (ended.status, ended.output) == (2, "")
+    assert "cw: web01.example.com and clone.example.com have the same UUID, " in ended.errors
 
 
 @pytest.mark.parametrize(("counts", "status"), [({"optouts": 2}, 6), ({"denied": 1}, 3), ({"lost": 1}, 5)])
@@ -337,8 +417,15 @@ def test_a_yes_on_the_terminal(mesh: Mesh, terminal: int, answer: bytes) -> None
     ended = mesh.ask(*UNIT, "--set", "mesh.confirm_above=2")
     assert ended.status == 0
     assert ended.errors.startswith(
-        "service nginx restart: executes on 3 nodes: web[01-03].example.com\nGo on? [y/N] "
+        "cw: service nginx restart: executes on 3 nodes: web[01-03].example.com\nGo on? [y/N] "
     )
+
+
+def test_what_is_to_be_confirmed_does_nothing_to_the_terminal(mesh: Mesh, terminal: int) -> None:
+    mesh.plan(1)
+    os.write(terminal, b"n\n")
+    ended = mesh.ask("exec", "--set", "mesh.confirm_above=0", "--", "echo", "\x1b[2J\nping: pure")
+    assert ended.errors.startswith('cw: exec -- echo "\\x1b[2J\\x0aping: pure": executes on 1 nodes: web01')
 
 
 @pytest.mark.parametrize("answer", [b"\n", b"n\n", b"yeah\n", b"\x04"])
@@ -372,6 +459,87 @@ def test_ctrl_c_between_two_batches(mesh: Mesh, monkeypatch: pytest.MonkeyPatch)
     assert ended.output == "web01.example.com 0\n"
     assert ended.errors.endswith("1 answered: 1 ok\n")
     assert len(mesh.requests) == 2
+
+
+def test_ctrl_c_before_the_plan_is_accepted(mesh: Mesh) -> None:
+    def slow(link: Link) -> None:
+        mesh.requests.append(link.request())
+        signal.raise_signal(signal.SIGINT)
+        assert isinstance(link.hear(), Cancel)
+        link.say(Ok(1), done(sessions=1))
+
+    mesh.scripts.append(slow)
+    ended = mesh.ask(*UNIT)
+    assert ended == (130, "", "")
+    assert [request.mode for request in mesh.requests] == ["plan"]
+
+
+def test_ctrl_c_with_the_last_words_of_a_batch(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    def last(link: Link) -> None:
+        mesh.requests.append(link.request())
+        link.say(Ok(1), done(sessions=1, results=1))
+
+    def pressed(_part: object, _sessions: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    mesh.plan(2)
+    mesh.scripts.append(last)
+    monkeypatch.setattr("roles.rollout._Part.accepted", pressed)
+    ended = mesh.ask("ping", "--batch", "1")
+    assert ended.status == 130
+    assert len(mesh.requests) == 2
+
+
+def test_ctrl_c_twice(mesh: Mesh) -> None:
+    def hangs(link: Link) -> None:
+        mesh.requests.append(link.request())
+        link.say(Ok(2))
+        link.report(node(1), FINE)
+        link.say(Ping(1), serial=0)
+        assert isinstance(link.hear(), Pong)
+        signal.raise_signal(signal.SIGINT)
+        assert isinstance(link.hear(), Cancel)
+        signal.raise_signal(signal.SIGINT)
+        assert isinstance(link.hear(), Bye)
+
+    mesh.plan(3)
+    mesh.scripts.append(hangs)
+    ended = mesh.ask("ping", "--batch", "2")
+    assert (ended.status, ended.output) == (130, "web01.example.com 0\n")
+    assert ended.errors.endswith("1 answered: 1 ok\n")
+    assert outcomes() == ["ok", "silent", "unasked"]
+
+
+@pytest.mark.parametrize(
+    ("form", "output"),
+    [("--fold", "web01.example.com (1) 0\n"), ("--json", '"outcome": "ok", '), ("--table", "web01")],
+)
+def test_answers_are_told_where_the_broker_is_gone_at_the_next_batch(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch, form: str, output: str
+) -> None:
+    def gone(*_: object) -> None:
+        raise Unreachable("cannot reach the broker")
+
+    def dies(_seconds: float) -> None:
+        monkeypatch.setattr(conversation, "dial", gone)
+
+    monkeypatch.setattr(time, "sleep", dies)
+    mesh.plan(2)
+    mesh.says({1: FINE})
+    ended = mesh.ask("ping", "--batch", "1", form)
+    assert ended.status == 4
+    assert output in ended.output
+    assert form != "--json" or len(json.loads(ended.output)) == 1
+    assert ended.errors.endswith("1 answered: 1 ok\ncw: cannot reach the broker\n")
+    assert outcomes() == ["ok", "unasked"]
+
+
+def test_nobody_is_silent_who_was_not_asked(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "TARGETS", 1)
+    mesh.plan(3)
+    mesh.leaves()
+    assert mesh.ask("ping", "--canary", "2").status == 4
+    assert outcomes() == ["silent", "unasked", "unasked"]
 
 
 def test_more_targets_than_a_request_holds(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
