@@ -15,6 +15,8 @@ SILENT = "silent"
 EXPIRED = "expired"
 DENIED = "denied"
 OPTOUT = "optout"
+UNASKED = "unasked"
+"""Of a node whose turn did not come: such are in records alone."""
 
 
 class Answer(NamedTuple):

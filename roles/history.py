@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 from mesh.printing import Answer, Tally
-from roles.records import COUNTS, PATIENCE, RecordsError, insist_on_layout, layout, place, unusable
+from roles.records import COUNTS, PATIENCE, RecordsError, insist_on_layout, layout, opened, place, unusable
 
 
 class NoSuchJob(RecordsError):
@@ -71,9 +72,17 @@ def job(number: int) -> tuple[Job, list[tuple[Answer, float]]]:
 def _reading() -> Iterator[sqlite3.Connection | None]:
     """The database; None where there is none yet. Raises RecordsError."""
     path = place()
-    if not path.exists():
+    try:
+        os.stat(path)
+        if os.path.lexists(
+            f"{path}-journal"
+        ):  # a client that was killed left half a record: undone by writers
+            opened(path).close()
+    except (FileNotFoundError, NotADirectoryError):
         yield None
         return
+    except OSError as error:
+        raise unusable(path, error) from error
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=PATIENCE, uri=True)) as database:
             if layout(database) == 0:  # being made this moment

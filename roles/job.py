@@ -8,16 +8,17 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
+from conf.version import VERSION
 from errors import CwError
 from mesh.formats.comparison import compared, text_of
 from mesh.messages import Identity
-from mesh.printing import Answer
+from mesh.printing import UNASKED, Answer
 from mesh.words import split
 from roles.client import carried_out, check
 from roles.history import Job, job
 from roles.jobs import command, when
 from roles.options import OPTIONS, Asked, Option, UsageError, none_of, parse
-from roles.records import UNASKED, Asking, Record
+from roles.records import Asking, Record
 from roles.rollout import go_round
 from roles.screen import Screen
 from roles.terminal import look
@@ -89,6 +90,9 @@ def main(argv: Sequence[str]) -> int:
     asked = parse(argv, EVERY_OPTION)
     if asked.wants == "help":
         print(usage())
+        return 0
+    if asked.wants == "version":
+        print(f"cw {VERSION}")
         return 0
     if asked.filters:
         raise UsageError("the filters of a job are its own: -w goes with another request")

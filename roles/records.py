@@ -43,9 +43,6 @@ are NULL while a job runs, and for ever if its client was killed. An output is k
 COUNTS = Tally._fields[:7]
 """The columns of a job that count."""
 
-UNASKED = "unasked"
-"""The outcome of a node whose turn did not come."""
-
 ANSWERS_AT_ONCE = 256
 BYTES_AT_ONCE = 1 << 20
 """Answers, and bytes of their output, that wait to be written together."""
@@ -76,10 +73,15 @@ class Asking(NamedTuple):
 
 
 def place() -> Path:
-    """The database: among the state of the user's programs (XDG Base Directory Specification)."""
+    """The database: among the state of the user's programs (XDG Base Directory Specification).
+
+    Raises RecordsError where the user has no home.
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state) if os.path.isabs(state) else Path(os.path.expanduser("~/.local/state"))
-    return base / "clockwork" / "records.db"
+    base = state if os.path.isabs(state) else os.path.expanduser("~/.local/state")
+    if not os.path.isabs(base):
+        raise RecordsError("there is no home directory to keep them in (HOME)")
+    return Path(base) / "clockwork" / "records.db"
 
 
 def opened(path: Path) -> Connection:
@@ -87,6 +89,7 @@ def opened(path: Path) -> Connection:
     import sqlite3
 
     try:
+        _insist_on_home(path.parent.parent)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _insist_on_privacy(path.parent, os.stat(path.parent))
         # Made here, as SQLite would make it for others to read.
@@ -131,6 +134,16 @@ def unusable(path: Path, error: Exception) -> RecordsError:
     """What went wrong with the database, as one line."""
     why = error.strerror if isinstance(error, OSError) else str(error)
     return RecordsError(f"{path}: {why}")
+
+
+def _insist_on_home(directory: Path) -> None:
+    """Raises RecordsError where another user could put another directory in the place of one of ours, or
+    would find one of ours among their own: as root in a user's home.
+    """
+    while not directory.exists():
+        directory = directory.parent
+    if os.stat(directory).st_uid not in (0, os.geteuid()):
+        raise RecordsError(f"{directory} belongs to another user")
 
 
 def _insist_on_privacy(path: Path, status: os.stat_result) -> None:
@@ -198,6 +211,9 @@ class Record:
                 write(self._database)
         except (RecordsError, sqlite3.Error) as error:
             self._give_up(str(error))
+        except KeyboardInterrupt:
+            self._outputs.clear()  # the last of them may be undone
+            raise
 
     def _give_up(self, why: str) -> None:
         self._keep = 0

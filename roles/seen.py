@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from conf.addresses import is_host_name
 from mesh import facts
 from mesh.printing import harmless
-from roles.records import place
+from roles.records import RecordsError, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def known() -> Known:
             records.set_progress_handler(lambda: 1, STEPS)
             found = set(_facts(records))
             return Known(tuple(sorted(found)), tuple(sorted(_hosts(records))), tuple(_jobs(records)))
-    except sqlite3.Error:
+    except (sqlite3.Error, RecordsError):
         return Known()
 
 

@@ -15,12 +15,13 @@ from mesh.printing import (
     OK,
     OPTOUT,
     SILENT,
+    UNASKED,
     Answer,
     harmless,
     lines,
 )
 
-ORDER = (OPTOUT, OK, DENIED, EXPIRED, SILENT, LOST, MALFORMED, FAILED)
+ORDER = (OPTOUT, OK, UNASKED, DENIED, EXPIRED, SILENT, LOST, MALFORMED, FAILED)
 """Outcomes as they follow each other: what wants attention is last, next to a terminal's prompt."""
 
 _RANK = {outcome: rank for rank, outcome in enumerate(ORDER)}

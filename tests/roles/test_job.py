@@ -9,10 +9,12 @@ import pytest
 
 import cw
 from auth.keys import SIGNING, write_pair
+from conf.version import VERSION
 from mesh.messages import Ok, Optin, Request, Result
-from mesh.printing import Answer, Tally
+from mesh.printing import UNASKED, Answer, Tally
 from roles import jobs
-from roles.records import UNASKED, Asking, Record, place
+from roles.options import FORMS
+from roles.records import Asking, Record, place
 from tests.fake_broker import Link, broker, done, node
 from tests.sessions import BROKER
 
@@ -107,6 +109,18 @@ def test_in_any_form(run: Run) -> None:
         one.outcome for one in MIXED
     ]
     assert "answered after 0.500 s" in run("job", "1", "-v")[2]
+
+
+@pytest.mark.parametrize("form", [form.names[-1] for form in FORMS])
+def test_every_outcome_in_every_form(run: Run, form: str) -> None:
+    kept(MIXED)
+    status, output, _ = run("job", "1", "-q", form)
+    assert status == 0
+    assert "unasked" in output
+
+
+def test_the_version(run: Run) -> None:
+    assert run("job", "--version") == (0, f"cw {VERSION}\n", "")
 
 
 def test_what_ended_it_is_told(run: Run) -> None:

@@ -3,14 +3,17 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mesh.printing import Answer, Tally
-from roles import records
+from mesh.printing import UNASKED, Answer, Tally
+from roles import records, seen
 from roles.history import NoSuchJob, job, jobs
-from roles.records import UNASKED, Asking, Record, RecordsError
+from roles.records import Asking, Record, RecordsError
 
 PING = Asking("alice", "127.0.0.1:2315", "ping", "", "run", 0)
 ANSWERS = [
@@ -194,6 +197,66 @@ def test_what_cannot_be_read_is_one_line(database: Path, breaks: object, why: st
     breaks(database)
     with pytest.raises(RecordsError, match=why):
         jobs()
+
+
+def test_nothing_of_root_is_put_into_a_home_of_another_user(database: Path) -> None:
+    home = database.parent.parent
+    home.mkdir()
+    os.chown(home, 12345, 12345)
+    assert f"{home} belongs to another user" in recorded(ANSWERS).complaint
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_without_a_home_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", home)
+    if not home:
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as of a user without an account
+    assert "there is no home directory to keep them in (HOME)" in recorded(ANSWERS).complaint
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(RecordsError, match="there is no home directory"):
+        jobs()
+    assert seen.known() == seen.Known()
+
+
+def test_a_client_that_was_killed_leaves_records_that_can_be_read(database: Path) -> None:
+    recorded(ANSWERS)
+    dies = (
+        "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1]);"
+        "db.executescript('PRAGMA synchronous = OFF; PRAGMA cache_size = 1; BEGIN');"
+        "db.execute('DELETE FROM answer');"
+        "[db.execute('INSERT INTO output(job, bytes) VALUES(1, zeroblob(9999))') for _ in range(99)];"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", dies, str(database)], check=False)
+    assert database.with_name("records.db-journal").exists()
+    assert len(jobs()) == 1
+    assert [answer for answer, _ in job(1)[1]] == ANSWERS
+
+
+def test_an_output_whose_writing_was_interrupted_is_written_again(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (Answer(f"u{n}", f"n{n}", "ok", 0, bytes([n]), b"", False, 0.0) for n in (1, 2))
+    record = Record(9, PING)
+    record.begin()
+    inserted = records._inserted
+
+    def interrupted(*row: Any) -> int:
+        if bytes([2]) in row[3]:
+            raise KeyboardInterrupt
+        return inserted(*row)
+
+    monkeypatch.setattr(records, "_inserted", interrupted)
+    monkeypatch.setattr(records, "ANSWERS_AT_ONCE", 2)
+    with pytest.raises(KeyboardInterrupt):
+        record.add([one, other], 0.0)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_STATE_HOME", str(database.parent.parent))
+    record.end(Tally(ok=2), 130)
+    assert [answer.output for answer, _ in job(1)[1]] == [one.output, other.output]
 
 
 def test_a_locked_database_is_not_waited_for_long(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from mesh.messages import (
     encode,
 )
 from net.channel import Unreachable
-from roles import conversation, rollout
+from roles import conversation, turns
 from roles.history import job
 from tests.fake_broker import Link, broker, done, node
 from tests.sessions import BROKER
@@ -484,7 +484,7 @@ def test_ctrl_c_with_the_last_words_of_a_batch(mesh: Mesh, monkeypatch: pytest.M
 
     mesh.plan(2)
     mesh.scripts.append(last)
-    monkeypatch.setattr("roles.rollout._Part.accepted", pressed)
+    monkeypatch.setattr("roles.turns._Part.accepted", pressed)
     ended = mesh.ask("ping", "--batch", "1")
     assert ended.status == 130
     assert len(mesh.requests) == 2
@@ -535,7 +535,7 @@ def test_answers_are_told_where_the_broker_is_gone_at_the_next_batch(
 
 
 def test_nobody_is_silent_who_was_not_asked(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollout, "TARGETS", 1)
+    monkeypatch.setattr(turns, "TARGETS", 1)
     mesh.plan(3)
     mesh.leaves()
     assert mesh.ask("ping", "--canary", "2").status == 4
@@ -543,7 +543,7 @@ def test_nobody_is_silent_who_was_not_asked(mesh: Mesh, monkeypatch: pytest.Monk
 
 
 def test_more_targets_than_a_request_holds(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollout, "TARGETS", 2)
+    monkeypatch.setattr(turns, "TARGETS", 2)
     mesh.plan(5)
     mesh.says({1: FINE, 2: FINE})
     mesh.says({3: FINE, 4: FINE})
@@ -557,13 +557,13 @@ def test_a_long_command_leaves_room_for_fewer_targets(mesh: Mesh) -> None:
     mesh.says({})
     mesh.ask("exec", "--shell", "x" * 100_000, "--yes")
     unsigned = mesh.requests.pop()._replace(auth=NoAuth())
-    around = len(encode(unsigned)) - 100_000 + rollout.PROOF_BYTES
+    around = len(encode(unsigned)) - 100_000 + turns.PROOF_BYTES
     mesh.scripts.clear()
     mesh.plan(5)
     mesh.says({1: FINE, 2: FINE})
     mesh.says({3: FINE, 4: FINE})
     mesh.says({5: FINE})
-    room = 2 * rollout.TARGET_BYTES + 1
+    room = 2 * turns.TARGET_BYTES + 1
     ended = mesh.ask("exec", "--shell", "x" * (MAX_UNAUTHENTICATED - around - room), "--canary", "5", "--yes")
     assert mesh.targets == [None, [1, 2], [3, 4], [5]]
     assert ended.status == 0
