@@ -32,9 +32,11 @@ from mesh.messages import (
     Silent,
     encode,
 )
+from mesh.printing import Tally
 from net.channel import Unreachable
 from roles import conversation, turns
 from roles.history import job
+from roles.screen import Screen
 from tests.fake_broker import Link, broker, done, node
 from tests.sessions import BROKER
 from wire.transport import MAX_UNAUTHENTICATED
@@ -568,3 +570,24 @@ def test_a_long_command_leaves_room_for_fewer_targets(mesh: Mesh) -> None:
     assert mesh.targets == [None, [1, 2], [3, 4], [5]]
     assert ended.status == 0
     assert all(len(encode(request)) <= MAX_UNAUTHENTICATED for request in mesh.requests)
+
+
+class Line:
+    """A line of progress, always due."""
+
+    due = 0.0
+    shown = False
+
+    def show(self, _tally: Tally) -> None:
+        self.shown = True
+
+    def hide(self) -> None:
+        self.shown = False
+
+
+def test_the_progress_of_a_plan_goes_with_it(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line()
+    monkeypatch.setattr(Screen, "accepted", lambda screen, _: setattr(screen, "_progress", line))
+    mesh.leaves()
+    assert mesh.ask("ping", "--limit", "1").status == 4
+    assert not line.shown
