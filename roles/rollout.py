@@ -182,5 +182,5 @@ def _confirm(nodes: Sequence[Identity], checked: Checked, screen: Screen) -> Non
     shown = who if len(who) <= 200 else f"{who[:200]}…"
     screen.tell(f"{words}: {checked.effect} on {len(nodes)} nodes: {shown}")
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if sys.stdin.buffer.readline().strip().lower() not in (b"y", b"yes"):
         raise NotConfirmed

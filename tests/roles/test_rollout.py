@@ -430,7 +430,7 @@ def test_what_is_to_be_confirmed_does_nothing_to_the_terminal(mesh: Mesh, termin
     assert ended.errors.startswith('cw: exec -- echo "\\x1b[2J\\x0aping: pure": executes on 1 nodes: web01')
 
 
-@pytest.mark.parametrize("answer", [b"\n", b"n\n", b"yeah\n", b"\x04"])
+@pytest.mark.parametrize("answer", [b"\n", b"n\n", b"yeah\n", b"\xff\n", b"\x04"])
 def test_anything_else_on_the_terminal(mesh: Mesh, terminal: int, answer: bytes) -> None:
     mesh.plan(3)
     os.write(terminal, answer)
