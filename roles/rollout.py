@@ -54,9 +54,6 @@ def roll_out(checked: Checked, caller: Caller, screen: Screen) -> int:
         return concluded(caller.ask(checked.request, screen), screen)
     if ended.failure:
         raise ended.failure
-    if plan.nodes and not some and not asked.dry_run:
-        _confirm(plan.nodes, checked, screen)
-        return concluded(caller.ask(checked.request, screen), screen)
     if asked.dry_run:  # names alone are printed
         screen.record.add(plan.others, 0.0)
         for answer in plan.others:
@@ -71,7 +68,9 @@ def go_round(
     nodes: Sequence[Identity], checked: Checked, caller: Caller, screen: Screen, others: Tally = NOBODY
 ) -> int:
     """Do with these nodes what is wanted; the exit status. `others` counts those that take no part."""
-    nodes = _drawn(in_order(_distinct(nodes)), checked, screen)
+    if checked.asked.turns or checked.asked.limit:
+        nodes = _distinct(nodes)
+    nodes = _drawn(in_order(nodes), checked, screen)
     if checked.asked.dry_run:
         return _told(nodes, others, checked, screen)
     _confirm(nodes, checked, screen)

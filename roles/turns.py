@@ -92,7 +92,7 @@ class Rollout:
     def _ask(self, part: Sequence[Identity]) -> Ended:
         """One request. Raises CwError where none was made."""
         heard = _Part(self._screen, part)
-        request = self._request._replace(targets=tuple(node.uuid for node in part))
+        request = self._request._replace(targets=tuple(dict.fromkeys(node.uuid for node in part)))
         try:
             ended = self._caller.ask(request, heard)
         except KeyboardInterrupt:  # once more than the first, or while there was no session yet
