@@ -90,6 +90,13 @@ def test_a_program_has_the_machines_environment_and_mask() -> None:
     assert second.environment == {b"PATH": ENVIRONMENT[b"PATH"], b"A": b"2"}
 
 
+def test_a_question_has_the_environment_that_all_begin_with() -> None:
+    """Setting one is pure, and PATH or LD_DEBUG_OUTPUT could make of a question whatever else."""
+    body = 'env.set "PATH" "/tmp" env.set "LD_DEBUG_OUTPUT" "/etc/x" localsys.ask "identify" %b'
+    (order,) = ordered(body).orders
+    assert order.environment == ENVIRONMENT
+
+
 def test_all_but_localsys_are_whoever_the_program_says() -> None:
     body = 'exec "a" %a runas.uid 5 system "b" set %b 6 runas.gid %b push "c" exec.argv 1 localsys "d" %a'
     assert [(order.user, order.group) for order in ordered(body).orders] == [

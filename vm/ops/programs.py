@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from errno import ENOENT
 
 from vm.faults import Fault, Limit
 from vm.formats import words_of
 from vm.host.programs import Order, Sink
-from vm.machine import Machine
+from vm.machine import ENVIRONMENT, Machine
 from vm.ops.build import INTO, NUMBER, TEXT, takes
 from vm.program import WORD
 
@@ -78,13 +79,16 @@ def localsys(machine: Machine, template: bytes) -> int | None:
 
 @takes(TEXT, INTO)
 def localsys_ask(machine: Machine, template: bytes) -> int | None:
-    """The same for those words alone that change nothing."""
+    """The same for those words alone that change nothing; nor does a variable, which no program sees here.
+
+    PATH, or a variable of the dynamic linker's, would make of a question whatever the program wants to run.
+    """
     words = _words_for_cw(machine, template)
     if words[1:2] == () or words[1] not in QUESTIONS:
         shown = b" ".join(words[1:2])[:64].decode(errors="replace")
         known = b", ".join(sorted(QUESTIONS)).decode()
         raise Fault(f"localsys.ask: no question: {shown!r} (expected one of: {known})")
-    return _first_line(machine, words, of_cw=True)
+    return _first_line(machine, words, of_cw=True, environment=ENVIRONMENT)
 
 
 @takes(NUMBER)
@@ -112,13 +116,25 @@ def _words_for_cw(machine: Machine, template: bytes) -> tuple[bytes, ...]:
     return tuple(words)
 
 
-def _first_line(machine: Machine, words: tuple[bytes, ...], of_cw: bool = False) -> int | None:
+def _first_line(
+    machine: Machine,
+    words: tuple[bytes, ...],
+    of_cw: bool = False,
+    environment: Mapping[bytes, bytes] | None = None,
+) -> int | None:
     """Run and keep the first line of output, without the newline; None if nothing ran."""
     output = FirstLine(machine)
-    return machine.place(bytes(output.line)) if _run(machine, words, output, of_cw) else None
+    ran = _run(machine, words, output, of_cw, environment)
+    return machine.place(bytes(output.line)) if ran else None
 
 
-def _run(machine: Machine, words: tuple[bytes, ...], output: Sink, of_cw: bool = False) -> bool:
+def _run(
+    machine: Machine,
+    words: tuple[bytes, ...],
+    output: Sink,
+    of_cw: bool = False,
+    environment: Mapping[bytes, bytes] | None = None,
+) -> bool:
     """Set acc to the exit status of a program; whether it ran. Its error output goes to ours.
 
     Of cw itself without what it puts in front of its one line: here nobody takes that for another's.
@@ -128,7 +144,8 @@ def _run(machine: Machine, words: tuple[bytes, ...], output: Sink, of_cw: bool =
         raise Limit("children", machine.limits.children)
     started.count += 1
     user, group = (None, None) if of_cw else machine.run_as
-    order = Order(words, machine.environment, user, group, machine.umask, of_cw)
+    environment = machine.environment if environment is None else environment
+    order = Order(words, environment, user, group, machine.umask, of_cw)
     said_by = b"cw: " if of_cw else b""
     try:
         machine.acc = machine.host.programs.run(
