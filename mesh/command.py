@@ -21,6 +21,10 @@ ARGUMENTS_LIMIT = 252
 """Arguments of a verb: its program finds them on its data stack, behind their count and its own name."""
 
 
+EXPECTED_LIMIT = 24
+"""Usages that an error tells at most: a broker fits it into an ERROR, however many rows a site adds."""
+
+
 class UnrecognisedCommand(CwError):
     """No node knows this command."""
 
@@ -135,11 +139,16 @@ def _command(verb: Verb, words: tuple[str, ...]) -> Command:
 
 
 def _unknown(words: tuple[str, ...], grammar: Sequence[Verb]) -> UnknownVerb:
-    near = [verb for verb in grammar if verb.words[:1] == words[:1]]
+    near = [verb.usage for verb in grammar if verb.words[:1] == words[:1]]
     if near:
-        return UnknownVerb(_misspelt(words, ", ".join(verb.usage for verb in near), grammar))
-    firsts = dict.fromkeys(verb.words[0] for verb in grammar)
-    return UnknownVerb(_misspelt(words, "one of: " + ", ".join(firsts), grammar))
+        return UnknownVerb(_misspelt(words, _some(near), grammar))
+    firsts = list(dict.fromkeys(verb.words[0] for verb in grammar))
+    return UnknownVerb(_misspelt(words, "one of: " + _some(firsts), grammar))
+
+
+def _some(usages: Sequence[str]) -> str:
+    more = ", …" if len(usages) > EXPECTED_LIMIT else ""
+    return ", ".join(usages[:EXPECTED_LIMIT]) + more
 
 
 def _misspelt(words: tuple[str, ...], expected: str, grammar: Sequence[Verb]) -> str:

@@ -21,6 +21,7 @@ from mesh.command import (
     split,
 )
 from mesh.grammar import KINDS
+from mesh.messages import Error, encode
 
 
 @pytest.mark.parametrize(
@@ -330,6 +331,17 @@ def test_what_a_site_adds_is_read_beside_the_rest() -> None:
             parse(words, grammar)
     with pytest.raises(UnknownVerb, match=r"expected show version, .* show group NAME, show disk WHERE\)$"):
         parse(("show", "zzz"), grammar)
+
+
+def test_however_much_a_site_adds_a_refusal_fits_into_an_error() -> None:
+    """A broker that could not say it would end."""
+    long = "x" * 32
+    first = [Verb(("disk", f"{n:032}", *[long] * 14), (), "site.x", "f", "pure", "x") for n in range(256)]
+    other = [Verb((f"{n:032}",), (), "site.x", "f", "pure", "x") for n in range(256)]
+    for grammar, words in ((first, ("disk", "\u2028" * 1000)), (other, ("disk",))):
+        with pytest.raises(UnknownVerb, match=", …\\)$") as caught:
+            parse(words, grammar)
+        encode(Error("unrecognised", str(caught.value)))
 
 
 def test_only_words_that_no_row_is_meant_by_are_of_an_unknown_verb() -> None:
