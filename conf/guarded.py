@@ -26,15 +26,25 @@ def insist_on_writers(path: Path, status: os.stat_result) -> None:
     if status.st_mode & _OTHERS_WRITE:
         mode = stat.S_IMODE(status.st_mode)
         raise Exposed(f"{shown}: others can change it (mode {mode:04o}): chmod go-w {shown}")
+    _insist_on_place(path)
+
+
+def insist_on_keepers(directory: Path, status: os.stat_result) -> None:
+    """Raises Exposed if group or others can put files into the directory, whose status that is, or anyone can
+    put another in its place.
+    """
+    if status.st_mode & _OTHERS_WRITE:
+        mode, shown = stat.S_IMODE(status.st_mode), brief(directory)
+        raise Exposed(f"{shown}: others can put files into it (mode {mode:04o}): chmod go-w {shown}")
+    _insist_on_place(directory)
+
+
+def _insist_on_place(path: Path) -> None:
+    """Of what is there, and of what a link leads to."""
     for directory in (path.absolute().parent, Path(os.path.realpath(path)).parent):
         mode = stat.S_IMODE(os.stat(directory).st_mode)
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             where = brief(directory)
-            raise Exposed(f"{shown}: others can replace it ({where} has mode {mode:04o}): chmod o-w {where}")
-
-
-def insist_on_keepers(directory: Path, status: os.stat_result) -> None:
-    """Raises Exposed if group or others can put files into the directory, whose status that is."""
-    if status.st_mode & _OTHERS_WRITE:
-        mode, shown = stat.S_IMODE(status.st_mode), brief(directory)
-        raise Exposed(f"{shown}: others can put files into it (mode {mode:04o}): chmod go-w {shown}")
+            raise Exposed(
+                f"{brief(path)}: others can replace it ({where} has mode {mode:04o}): chmod o-w {where}"
+            )

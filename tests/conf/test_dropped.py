@@ -114,6 +114,17 @@ def test_a_directory_that_others_can_put_files_into_is_refused(
     )
 
 
+def test_a_directory_that_others_can_replace_is_refused(dropped: Dropped[int], tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(ConfError) as caught:
+        dropped.refresh()
+    assert str(caught.value) == (
+        f"{dropped.path}: others can replace it ({tmp_path} has mode 0777): chmod o-w {tmp_path}"
+    )
+    tmp_path.chmod(0o1777)  # where each removes their own alone, as in /tmp
+    assert dropped.refresh()
+
+
 def test_a_link_does_not_hide_who_can_change_a_file(
     dropped: Dropped[int], directory: Path, tmp_path: Path
 ) -> None:
