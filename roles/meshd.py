@@ -85,12 +85,14 @@ class Files:
         return any(changed)
 
     async def refresh_commands(self, log: Log) -> None:
-        """The same of the site's commands: in a thread, since assembling all of them takes up to seconds."""
+        """The same of the site's commands: in a thread, since assembling all of them takes up to seconds, for
+        which a broker that is to stop does not wait.
+        """
         if self.commands.path is None:
             return
         async with self._at_commands:
             try:
-                await trio.to_thread.run_sync(self._refresh, self.commands, log)
+                await trio.to_thread.run_sync(self._refresh, self.commands, log, abandon_on_cancel=True)
             except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
                 self._complain(self.commands, f"{self.commands.path} could not be looked at: {error}", log)
 

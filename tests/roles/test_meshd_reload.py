@@ -1,12 +1,17 @@
 """What a broker reads or opens again while it runs, and what it makes of what it cannot use."""
 
 import io
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import trio
 
+from conf.dropped import Dropped
 from conf.schema import Broker, MeshdAuth, MeshdConf
 from mesh.command import GRAMMAR
+from mesh.site import Site
 from roles.audit import Audit, reopen
 from roles.log import Log
 from roles.meshd import Files
@@ -91,7 +96,7 @@ async def test_commands_that_no_longer_make_sense_leave_the_last_good_ones_in_fo
 async def test_a_host_without_a_thread_left_keeps_the_commands_that_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def no_thread(*_: object) -> object:
+    async def no_thread(*_: object, **_settings: object) -> object:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("trio.to_thread.run_sync", no_thread)
@@ -108,3 +113,22 @@ async def test_where_no_directory_is_named_none_is_looked_at(monkeypatch: pytest
     files = Files(MeshdConf(auth=MeshdAuth(trusted=None, agents=None)))
     await files.refresh_commands(Log("meshd", stream=io.StringIO()))
     assert files.commands.value.grammar is GRAMMAR
+
+
+async def test_a_broker_that_stops_does_not_wait_for_commands_to_be_assembled(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def slow(_files: Mapping[str, bytes], _directory: str) -> Site:
+        begun.set()
+        ended.append(go_on.wait(10))
+        return Site()
+
+    files = Files(MeshdConf(auth=MeshdAuth(trusted=None, agents=None)))
+    files.commands = Dropped(tmp_path, (".pn",), slow, Site())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(files.refresh_commands, Log("meshd", stream=io.StringIO()))
+        await trio.to_thread.run_sync(begun.wait)
+        nursery.cancel_scope.cancel()
+    assert not ended
+    go_on.set()
