@@ -6,9 +6,11 @@ Each runs under limits, can be stopped, and ends as exactly one Outcome, whateve
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping, Sequence
 
 import trio
 
+from host.local import Local
 from mesh.admission import FAULT, Admit
 from net.spawner import Spawner
 from roles import workplace
@@ -51,6 +53,25 @@ class Stop:
         await self._event.wait()
 
 
+class _Terse(Local):
+    """The host of one run, which logs no more than one may, whether it runs here or in a child."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._logged = 0
+
+    def facts(self) -> Mapping[str, str]:
+        return self._host.facts()
+
+    def acls(self) -> Sequence[str]:
+        return self._host.acls()
+
+    def log(self, level: str, text: str) -> None:
+        self._logged += 1
+        if self._logged <= LOGGED:
+            self._host.log(level, text)
+
+
 class _Child:
     """What is known of one child of the spawner."""
 
@@ -85,6 +106,7 @@ class Runner:
 
     async def run(self, admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outcome:
         """Run an admitted image to its end, within `limits`."""
+        host = _Terse(host)
         if admitted.effect is Effect.PURE:
             try:
                 return await trio.to_thread.run_sync(
@@ -184,7 +206,6 @@ def _sheltered(admitted: Admit, limits: Limits, host: Host, stop: Stop) -> Outco
 
 async def _converse(channel: trio.SocketStream, task: workplace.Task, host: Host) -> Outcome | None:
     """Give a child its task and hear it out; None if it ends, or talks nonsense, without an outcome."""
-    logged = 0
     try:
         await channel.send_all(workplace.encode(task))
         while head := await _exactly(channel, FRAME.size):
@@ -194,9 +215,7 @@ async def _converse(channel: trio.SocketStream, task: workplace.Task, host: Host
             body = await _exactly(channel, length)
             if kind == Frame.OUTCOME:
                 return workplace.decode_outcome(body)
-            logged += 1
-            if logged <= LOGGED:
-                host.log(*workplace.decode_line(body))
+            host.log(*workplace.decode_line(body))
     except (trio.BrokenResourceError, workplace.Nonsense):
         return None
     return None

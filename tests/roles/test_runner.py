@@ -185,8 +185,9 @@ async def test_a_child_that_does_not_answer(name: str) -> None:
         assert (await here.run(verb("ping"))).status == 0
 
 
-async def test_a_command_that_logs_without_end_is_not_heard_for_ever() -> None:
-    body = READING + f'set %b {LOGGED + 50}\nagain: syslog "info" "x"\nsub %b 1\neq %b 0\njnz again'
+@in_both
+async def test_a_command_that_logs_without_end_is_not_heard_for_ever(reading: str) -> None:
+    body = reading + f'set %b {LOGGED + 50}\nagain: syslog "info" "x"\nsub %b 1\neq %b 0\njnz again'
     async with place() as here:
         assert (await here.run(program(body), AMPLE._replace(seconds=20))).status == 0
         assert here.host.logged == [("info", "x")] * LOGGED
