@@ -281,8 +281,15 @@ async def mourn(hands: spawner.Spawner, log: Log) -> None:
 
 
 async def look_for_changes(look: Callable[[], None], files: Files, log: Log) -> None:
-    """Notice changed files without being told."""
+    """Notice changed files without being told: a revoked key at once, however long commands are assembled."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_look_for_commands, files, log)
+        while True:
+            await trio.sleep(LOOK)
+            look()
+
+
+async def _look_for_commands(files: Files, log: Log) -> None:
     while True:
         await trio.sleep(LOOK)
-        look()
         await files.refresh_commands(log)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from conf.dropped import Dropped
 from conf.schema import Broker, MeshdAuth, MeshdConf
@@ -14,7 +15,7 @@ from mesh.command import GRAMMAR
 from mesh.site import Site
 from roles.audit import Audit, reopen
 from roles.log import Log
-from roles.meshd import Files
+from roles.meshd import LOOK, Files, look_for_changes
 
 KEY = "ab" * 32
 
@@ -132,3 +133,18 @@ async def test_a_broker_that_stops_does_not_wait_for_commands_to_be_assembled(tm
         nursery.cancel_scope.cancel()
     assert not ended
     go_on.set()
+
+
+class Busy(Files):
+    """Files whose commands are assembled for ever."""
+
+    async def refresh_commands(self, log: Log) -> None:
+        await trio.sleep_forever()
+
+
+async def test_keys_and_rules_do_not_wait_for_commands_to_be_assembled(autojump_clock: MockClock) -> None:
+    files = Busy(MeshdConf(auth=MeshdAuth(trusted=None, agents=None)))
+    looks: list[float] = []
+    with trio.move_on_after(3.5 * LOOK):
+        await look_for_changes(lambda: looks.append(trio.current_time()), files, Log("meshd"))
+    assert len(looks) == 3
