@@ -195,7 +195,15 @@ class Facts:
 class CogdLimits:
     """[limits] of cogd."""
 
-    run_time: float = _key(seconds(), 60, "A command that runs longer is killed, in seconds.")
+    run_time: float = _key(seconds(), 600, "A command that runs longer is killed, in seconds.")
+    memory: int = _key(
+        whole(64 * MEBIBYTE, 1 << 50, "bytes"),
+        4096 * MEBIBYTE,
+        "A command that uses more memory, with all that it runs, is killed, in bytes.",
+    )
+    processes: int = _key(
+        whole(16, 1 << 22), 4096, "A command with more processes and threads at once is killed."
+    )
     output: int = _key(whole(1, 786432, "bytes"), 524288, "Output of a command is cut here, in bytes.")
     instructions: int = _key(
         whole(1000, 10**12), 100_000_000, "Instructions of one run of a command, at most."

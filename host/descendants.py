@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
@@ -27,43 +28,59 @@ def children(pid: int) -> set[int]:
     return found
 
 
-def below(pid: int, spared: Collection[int] = ()) -> set[int]:
-    """All processes below one, but for those children of it that are `spared` and who is below them."""
-    found: set[int] = set()
-    fresh = children(pid).difference(spared)
-    while fresh:
+def below(pid: int, spared: Collection[int] = ()) -> Iterator[int]:
+    """All processes below one, parents first, but for those that are `spared` and who is below them."""
+    found = set(spared)
+    parents = deque((pid,))
+    while parents:
+        fresh = children(parents.popleft()) - found
         found |= fresh
-        fresh = set().union(*map(children, fresh)) - found
-    return found
+        parents += fresh
+        yield from fresh
 
 
 def end_below(pid: int, spared: Collection[int] = ()) -> None:
     """Kill all processes below one. They are dead then, or dying, but not reaped.
 
     Those who leave their parent, group and session are found as long as `pid` lives and takes orphans in. It
-    must start nobody meanwhile. Who was killed forks no more, so two quiet looks are an end.
+    must start nobody meanwhile. Who was killed forks no more, so two quiet looks are an end. A group is ended
+    as a whole: it may fork faster than its members are found. Any but that of `pid` was made below it.
     """
     seen: set[int] = set()
+    groups: set[int] = set()
+    with suppress(ProcessLookupError):
+        groups.add(os.getpgid(pid))
     quiet = 0
     for _ in range(ROUNDS):
-        fresh = below(pid, spared) - seen
-        for one in fresh:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(one, signal.SIGKILL)
-        seen |= fresh
-        quiet = 0 if fresh else quiet + 1
+        before = len(seen)
+        for one in below(pid, spared):
+            if one not in seen:
+                seen.add(one)
+                _kill(one, groups)
+        quiet = 0 if len(seen) > before else quiet + 1
         if quiet == _QUIET:
             return
 
 
+def _kill(pid: int, groups: set[int]) -> None:
+    """Kill a process, and its group unless it is one of `groups`, to which it is added."""
+    with suppress(ProcessLookupError, PermissionError):
+        group = os.getpgid(pid)
+        os.kill(pid, signal.SIGKILL)
+        if group not in groups:
+            groups.add(group)
+            os.killpg(group, signal.SIGKILL)
+
+
 @contextmanager
 def orphans_taken_in() -> Iterator[None]:
-    """Inside, whoever below this process loses the parent becomes a child of this process, not of init."""
+    """Inside, whoever below this process loses the parent becomes a child of this process, not of init.
+
+    After an exception too: somebody may be left whom this process could not end, and another may yet.
+    """
     _take_orphans_in(True)
-    try:
-        yield
-    finally:
-        _take_orphans_in(False)
+    yield
+    _take_orphans_in(False)
 
 
 def _take_orphans_in(whether: bool) -> None:

@@ -64,6 +64,7 @@ class LocalPrograms:
             program = _started(order)
             try:
                 _hear(program, (output, errors), heed)
+                heed()  # it may have been ended by what ends us
                 status = program.wait()
             except BaseException:
                 _end(program, known)
@@ -203,6 +204,7 @@ def _end(program: subprocess.Popen[bytes], known: set[int]) -> None:
             _hear(program, (_nowhere, _nowhere), hurry)
     finally:
         _send(program, signal.SIGKILL)
+        _unreaped(children(os.getpid()) - known - {program.pid})  # they may be many, and are in the way
         end_below(os.getpid(), known)
         deadline = time.monotonic() + REAPING
         # Until a look finds nobody: whose parent was reaped a moment ago is ours by the next one.

@@ -27,7 +27,8 @@ from contextlib import suppress
 from enum import IntEnum
 
 from errors import CwError
-from host.descendants import end_below
+from host.child import Child
+from host.usage import Ceiling
 
 
 class Request(IntEnum):
@@ -38,8 +39,8 @@ class Request(IntEnum):
     KILL = 3  # SIGKILL to it and all below it
 
 
-REQUEST = struct.Struct("!BQd")
-"""Request, number of the child; for START its limit: seconds until it is killed."""
+REQUEST = struct.Struct("!BQddd")
+"""Request, number of the child; for START its limit, seconds until it is killed, and its ceiling."""
 ENDED = struct.Struct("!Qi")
 """Number of the child, how it ended: exit status, or minus the signal."""
 NOT_STARTED = 255
@@ -50,6 +51,9 @@ Work = Callable[[socket.socket], None]
 
 _OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERNAL_ERROR = 70
+_Policy = tuple[int, os.sched_param]
+"""How the kernel gives a process its turns (sched(7))."""
+_NONE = Ceiling()
 _LONGEST_WAIT = 3600.0
 """Seconds; poll(2) cannot be told to wait for just any time."""
 
@@ -67,15 +71,17 @@ class Spawner:
         self._control = control
         self._numbers = itertools.count(1)
 
-    def start(self, limit: float) -> tuple[int, socket.socket]:
+    def start(self, limit: float, ceiling: Ceiling = _NONE) -> tuple[int, socket.socket]:
         """Number of a new child, which is killed after `limit` seconds, and our end of its channel, which
         ends when the child does. Raises OSError.
+
+        Once it and all below it use more than `ceiling`, all below it are killed, and it is told (`Excess`).
         """
         number = next(self._numbers)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                start = REQUEST.pack(Request.START, number, limit)
+                start = REQUEST.pack(Request.START, number, limit, *ceiling)
                 socket.send_fds(self._control, [start], [theirs.fileno()])
             except OSError:
                 ours.close()
@@ -93,7 +99,7 @@ class Spawner:
 
     def _ask(self, request: Request, number: int) -> None:
         with suppress(OSError):  # the spawner is dead or hangs; then the child's limit is left
-            self._control.send(REQUEST.pack(request, number, 0))
+            self._control.send(REQUEST.pack(request, number, 0, *_NONE))
 
     async def ends(self) -> AsyncIterator[tuple[int, int]]:
         """Number of each child as it ends, and how it did (`ENDED`), until the spawner itself has died."""
@@ -130,7 +136,7 @@ def start(work: Work, spared: Sequence[int] = ()) -> Spawner:
 def serve(control: socket.socket, work: Work, spared: Sequence[int] = ()) -> None:
     """The spawner's life: until the other end of `control` is closed; it then kills every child left."""
     _detach(control, spared)
-    children = _Children(control, work, spared)
+    children = _Children(control, work, spared, _go_first())
     try:
         while children.turn():
             pass
@@ -151,6 +157,19 @@ def _detach(control: socket.socket, spared: Sequence[int]) -> None:
     _close_all_but(control.fileno(), *spared)
 
 
+def _go_first() -> _Policy | None:
+    """Run before all others that want to, however many of them there are to be ended.
+
+    What the children are to have again; None if nothing has changed: who is not root may not go first.
+    """
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:
+        return None
+    return before
+
+
 def _close_all_but(*kept: int) -> None:
     for last, following in itertools.pairwise((2, *sorted(kept), os.sysconf("SC_OPEN_MAX"))):
         os.closerange(last + 1, following)
@@ -168,65 +187,32 @@ def _leave(life: Callable[[], None]) -> None:
         os._exit(status)
 
 
-class _Child:
-    """A child that is alive or not reaped yet: so its process id cannot be anyone else's."""
-
-    def __init__(self, pid: int, limit: float) -> None:
-        self.pid = pid
-        self.ended = os.pidfd_open(pid)
-        """A descriptor that is readable once the child has ended (pidfd_open(2))."""
-        self.deadline = time.monotonic() + limit
-        self.condemned = False
-        """Whether it was to be ended; its own children are then not left over."""
-
-    def stop(self) -> None:
-        """Ask the child's process group to end."""
-        self.condemned = True
-        self._send(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the child and all below it, in whatever groups: halted, it starts nobody else meanwhile."""
-        self.condemned = True
-        self.deadline = math.inf
-        self._send(signal.SIGSTOP)
-        end_below(self.pid)
-        self._send(signal.SIGKILL)
-
-    def _send(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # nobody of ours is left in it
-            os.killpg(self.pid, number)
-
-    def bury(self) -> int:
-        """Take leave of a child that has ended; how it did."""
-        if self.condemned:
-            self._send(signal.SIGKILL)
-        os.close(self.ended)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
 class _Children:
     """The children by their numbers, and the socket that says what is to be done with them."""
 
-    def __init__(self, control: socket.socket, work: Work, spared: Sequence[int]) -> None:
+    def __init__(
+        self, control: socket.socket, work: Work, spared: Sequence[int], policy: _Policy | None
+    ) -> None:
         self._control = control
         self._work = work
         self._spared = spared
-        self._children: dict[int, _Child] = {}
+        self._policy = policy
+        self._children: dict[int, Child] = {}
 
     def turn(self) -> bool:
         """Wait for the next event and deal with what there is; False once the parent is gone."""
         poll = select.poll()
         for descriptor in (self._control.fileno(), *(child.ended for child in self._children.values())):
             poll.register(descriptor, select.POLLIN)
-        first = min((child.deadline for child in self._children.values()), default=math.inf)
+        first = min((child.due for child in self._children.values()), default=math.inf)
         wait = min(max(0.0, first - time.monotonic()), _LONGEST_WAIT)
         ready = {descriptor for descriptor, _ in poll.poll(int(wait * 1000) + 1)}
         for number, child in tuple(self._children.items()):
             if child.ended in ready:
                 del self._children[number]
                 self._tell(number, child.bury())
-            elif child.deadline <= time.monotonic():
-                child.kill()
+            else:
+                child.attend()
         return self._control.fileno() not in ready or self._obey()
 
     def _obey(self) -> bool:
@@ -237,14 +223,14 @@ class _Children:
             return False
         if not packet:
             return False
-        asked, number, limit = REQUEST.unpack(packet)
+        asked, number, limit, *ceiling = REQUEST.unpack(packet)
         if asked == Request.START:
-            self._start(number, limit, descriptors)
+            self._start(number, limit, Ceiling(*ceiling), descriptors)
         elif child := self._children.get(number):
             (child.stop if asked == Request.STOP else child.kill)()
         return True
 
-    def _start(self, number: int, limit: float, descriptors: list[int]) -> None:
+    def _start(self, number: int, limit: float, ceiling: Ceiling, descriptors: list[int]) -> None:
         try:
             (descriptor,) = descriptors  # none: there is no room for another one
             with socket.socket(fileno=descriptor) as channel:
@@ -257,9 +243,11 @@ class _Children:
         # The child does so too, so that neither side is too late; it may have run another program or ended.
         with suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)
-        self._children[number] = _Child(pid, limit)
+        self._children[number] = Child(pid, limit, ceiling)
 
     def _live(self, channel: socket.socket) -> None:
+        if self._policy:
+            os.sched_setscheduler(0, *self._policy)
         os.setpgid(0, 0)
         _close_all_but(channel.fileno(), *self._spared)
         channel.set_inheritable(False)

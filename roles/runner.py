@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import trio
 
 from host.local import Local
+from host.usage import Ceiling
 from mesh.admission import FAULT, Admit
 from net.spawner import Spawner
 from roles import workplace
@@ -116,7 +117,8 @@ class Runner:
                 return failed(f"cannot run: {error}")
         task = workplace.Task.of(admitted, limits, host)
         try:
-            number, ours = self._spawner.start(limits.seconds + LIMIT)
+            ceiling = Ceiling(limits.memory, limits.processes)
+            number, ours = self._spawner.start(limits.seconds + LIMIT, ceiling)
         except OSError as error:
             return failed(DIED if self.dead else f"cannot run: {error.strerror}")
         self._children[number] = child = _Child(number)
@@ -130,13 +132,18 @@ class Runner:
     ) -> Outcome:
         outcome: Outcome | None = None
         channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-        async with channel, trio.open_nursery() as watchers:
-            scope = watchers.cancel_scope
-            watchers.start_soon(self._heed, child, stop, scope)
-            watchers.start_soon(self._keep_time, child, task.limits.seconds, scope)
-            watchers.start_soon(self._mourn, scope)
-            outcome = await _converse(channel, task, host)
-            scope.cancel()
+        async with channel:
+            async with trio.open_nursery() as watchers:
+                scope = watchers.cancel_scope
+                watchers.start_soon(self._heed, child, stop, scope)
+                watchers.start_soon(self._keep_time, child, task.limits.seconds, scope)
+                watchers.start_soon(self._mourn, scope)
+                outcome = await _converse(channel, task, host)
+                scope.cancel()
+            if outcome is not None and outcome.fault and task.run_as:
+                # What it has started may have become root: only the spawner can end that.
+                self._spawner.kill(child.number)
+                await self._end_of(child)
         if outcome is None:
             outcome = await self._obituary(child, stop)
             self._spawner.kill(child.number)
@@ -172,9 +179,12 @@ class Runner:
             return failed(CANCELLED)
         if self._dead.is_set():
             return failed(DIED)
+        await self._end_of(child)
+        return failed(f"the process that ran it ended without an answer ({_how(child.status)})")
+
+    async def _end_of(self, child: _Child) -> None:
         with trio.move_on_after(LAST_WORDS):
             await child.ended.wait()
-        return failed(f"the process that ran it ended without an answer ({_how(child.status)})")
 
 
 def overran(outcome: Outcome) -> Outcome:

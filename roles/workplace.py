@@ -18,7 +18,9 @@ from typing import BinaryIO, NamedTuple
 
 from errors import CwError
 from host.local import Local
+from host.usage import Excess
 from mesh.admission import FAULT, Admit
+from vm.faults import Limit
 from vm.host import Host
 from vm.machine import Limits, Outcome, run
 from vm.verifier import verify
@@ -130,6 +132,24 @@ class _Here(Local):
         self._channel.sendall(FRAME.pack(Frame.LINE, len(line)) + line)
 
 
+class _Told:
+    """What the child has been told by signals."""
+
+    def __init__(self) -> None:
+        self._spawner = os.getsid(0)  # it leads our session; as our parent it may be gone before we look
+        self._numbers: set[int] = set()
+        for number in (signal.SIGTERM, *Excess):
+            signal.signal(number, lambda number, _frame: self._numbers.add(number))
+
+    def to_stop(self, limits: Limits) -> bool:
+        """Whether the machine is to stop. Raises Limit if that is because of what runs below it."""
+        if Excess.MEMORY in self._numbers:
+            raise Limit("memory", limits.memory, " bytes")
+        if Excess.PROCESSES in self._numbers:
+            raise Limit("processes", limits.processes)
+        return signal.SIGTERM in self._numbers or os.getppid() != self._spawner
+
+
 def work(channel: socket.socket) -> None:
     """A child's life. SIGTERM stops the machine, which still tells its outcome; the spawner's death too.
 
@@ -143,9 +163,7 @@ def work(channel: socket.socket) -> None:
 
 
 def _carry_out(channel: socket.socket) -> None:
-    spawner = os.getsid(0)  # it leads our session; as our parent it may be gone before we look
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
+    told = _Told()
     task = _task(channel)
     try:
         if task.run_as:
@@ -158,12 +176,13 @@ def _carry_out(channel: socket.socket) -> None:
             task.arguments,
             _Here(task, channel),
             task.limits,
-            lambda: bool(stopped) or os.getppid() != spawner,
+            lambda: told.to_stop(task.limits),
         )
     fault = outcome.fault.encode(errors="replace")
     head = _OUTCOME.pack(outcome.status, outcome.truncated, len(outcome.output), len(outcome.error_output))
     body = head + outcome.output + outcome.error_output + fault
     channel.sendall(FRAME.pack(Frame.OUTCOME, len(body)) + body)
+    channel.recv(1)  # until it was heard: who is left below us is found as long as we live
 
 
 def become(name: str) -> None:

@@ -12,8 +12,8 @@ class Fault(Exception):
 
 
 class Limit(Fault):
-    """A limit was reached: the `name` of it and its `value`."""
+    """A limit was reached: the `name` of it and its `value`, with a unit behind it where there is one."""
 
-    def __init__(self, name: str, value: float) -> None:
-        super().__init__(f"limit: {name} ({value:.10g})")
+    def __init__(self, name: str, value: float, unit: str = "") -> None:
+        super().__init__(f"limit: {name} ({value:.15g}{unit})")
         self.name = name

@@ -7,6 +7,7 @@ Nothing outlives a run, and runs in several threads do not meet.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from errno import EIO
@@ -70,6 +71,10 @@ class Limits(NamedTuple):
     """Directories open at once."""
     children: int = 256
     """Programs started, one after the other, in a run."""
+    memory: float = math.inf
+    processes: float = math.inf
+    """Bytes, and processes and threads, of the process that it is in and all below it: whoever started that
+    process sees to these, and has `cancelled` raise Limit."""
 
 
 class Outcome(NamedTuple):

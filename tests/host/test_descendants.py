@@ -47,7 +47,7 @@ with orphans_taken_in():
     got = 0
     while got < {count}:
         got += len(os.read(ready, 1))
-    assert below(os.getpid(), [spared])
+    assert list(below(os.getpid(), [spared]))
     end_below(os.getpid(), [spared])
     dead = children(os.getpid()) - {{spared}}
     while dead:
@@ -56,7 +56,7 @@ with orphans_taken_in():
         dead = children(os.getpid()) - {{spared}}
 os.close(written)
 assert os.read(ready, 1) == b"", "somebody has the other end"
-assert below(os.getpid()) == {{spared}}
+assert set(below(os.getpid())) == {{spared}}
 os.kill(spared, 9)
 os.waitpid(spared, 0)
 print("done")
@@ -75,5 +75,5 @@ def test_who_has_ended_has_nobody_below() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     assert children(process.pid) == set()
-    assert below(process.pid) == set()
+    assert list(below(process.pid)) == []
     end_below(process.pid)

@@ -6,20 +6,25 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from host.usage import Ceiling
 from net import spawner as parent
 from net.spawner import ENDED, REQUEST, Request
 
 ROOT = Path(__file__).parents[2]
+NONE = Ceiling()
 PATIENCE = 30
 """Seconds after which a test that waits has failed."""
 
 SCRIPT = """
 import os, signal, socket, sys, time
+from host import child
 from net.spawner import serve
+%s
 
 def work(channel):
     names = {**globals(), "channel": channel}
@@ -28,32 +33,37 @@ def work(channel):
 
 serve(socket.socket(fileno=%d), work)
 """
-"""A spawner whose children do what their channel says first."""
+"""A spawner whose children do what their channel says first; `before` runs in the spawner itself."""
 
 
 class Spawner:
     """A spawner in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: str = "") -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(PATIENCE)
         self.channels: list[socket.socket] = []
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SCRIPT % theirs.fileno()], pass_fds=[theirs.fileno()], cwd=ROOT
+                [sys.executable, "-c", SCRIPT % (before, theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                cwd=ROOT,
             )
 
-    def start(self, number: int, script: str, limit: float = PATIENCE) -> socket.socket:
+    def start(
+        self, number: int, script: str, limit: float = PATIENCE, ceiling: Ceiling = NONE
+    ) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.settimeout(PATIENCE)
         self.channels.append(ours)
         with theirs:
-            socket.send_fds(self.control, [REQUEST.pack(Request.START, number, limit)], [theirs.fileno()])
+            start = REQUEST.pack(Request.START, number, limit, *ceiling)
+            socket.send_fds(self.control, [start], [theirs.fileno()])
         ours.send(script.encode() + b"\0")
         return ours
 
     def ask(self, request: Request, number: int) -> None:
-        self.control.send(REQUEST.pack(request, number, 0))
+        self.control.send(REQUEST.pack(request, number, 0, *NONE))
 
     def ended(self) -> tuple[int, int]:
         number, status = ENDED.unpack(self.control.recv(ENDED.size))
@@ -70,12 +80,20 @@ class Spawner:
         return status
 
 
+@contextmanager
+def spawning(before: str = "") -> Iterator[Spawner]:
+    started = Spawner(before)
+    try:
+        yield started
+    finally:
+        started.process.kill()
+        started.close()
+
+
 @pytest.fixture
 def spawner() -> Iterator[Spawner]:
-    started = Spawner()
-    yield started
-    started.process.kill()
-    started.close()
+    with spawning() as started:
+        yield started
 
 
 def test_a_child_talks_over_its_channel_and_its_end_is_told(spawner: Spawner) -> None:
@@ -253,3 +271,75 @@ def test_children_have_no_descriptor_but_their_channel(spawner: Spawner) -> None
     """And, while it lists them, that of the list."""
     tell = "channel.send(str(len({*os.listdir('/proc/self/fd')} - {*'012'})).encode()); channel.recv(1)"
     assert {spawner.start(number, tell).recv(64) for number in range(8)} == {b"2"}
+
+
+FAMILY = f"""
+both = {{signal.SIGUSR1, signal.SIGUSR2}}
+signal.pthread_sigmask(signal.SIG_BLOCK, both)
+{GRANDCHILD}
+channel.send(signal.Signals(signal.sigwait(both)).name.encode())
+channel.recv(1)
+"""
+"""A child that waits to be told of an excess, and a child of its own."""
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "name"),
+    [(Ceiling(processes=1), b"SIGUSR2"), (Ceiling(memory=1), b"SIGUSR1")],
+    ids=["processes", "memory"],
+)
+def test_over_its_ceiling_a_child_is_told_and_all_below_it_killed(
+    ceiling: Ceiling, name: bytes, spawner: Spawner
+) -> None:
+    channel = spawner.start(1, FAMILY, ceiling=ceiling)
+    assert channel.recv(5) == b"ready"
+    assert channel.recv(64) == name
+    channel.send(b"?")  # there is nobody else to take it
+    assert spawner.ended() == (1, 0)
+    assert channel.recv(64) == b""
+
+
+def test_who_was_told_and_does_not_end_is_killed() -> None:
+    with spawning("child.LAST_WORDS = 0.1") as spawner:
+        channel = spawner.start(1, FAMILY, ceiling=Ceiling(processes=1))
+        assert channel.recv(64) == b"ready"
+        assert channel.recv(64) == b"SIGUSR2"
+        assert spawner.ended() == (1, -signal.SIGKILL)
+
+
+LOOKS = """
+from host.usage import Excess
+found = iter(({}))
+child.LOOK = 0.01
+child.excess = lambda *_: next(found)
+"""
+
+
+@pytest.mark.parametrize(
+    ("looks", "name"),
+    [
+        ("Excess.MEMORY, None, Excess.MEMORY, None, Excess.PROCESSES", b"SIGUSR2"),
+        ("None, Excess.MEMORY, Excess.MEMORY", b"SIGUSR1"),
+    ],
+    ids=["not twice", "twice"],
+)
+def test_it_is_too_much_memory_if_two_looks_in_a_row_find_it(looks: str, name: bytes) -> None:
+    with spawning(LOOKS.format(looks)) as spawner:
+        channel = spawner.start(1, FAMILY, ceiling=Ceiling(memory=1))
+        assert channel.recv(5) == b"ready"
+        assert channel.recv(64) == name
+
+
+def test_children_take_their_turns_though_the_spawner_goes_first() -> None:
+    tell = "channel.send(str(os.sched_getscheduler(0)).encode())"
+    ours = os.sched_getscheduler(0)
+    with spawning() as spawner:
+        assert int(spawner.start(1, tell).recv(64)) == ours
+        assert os.sched_getscheduler(spawner.process.pid) == os.SCHED_FIFO
+
+
+def test_where_it_may_not_go_first_it_takes_turns_too() -> None:
+    refuse = "def refuse(*_): raise PermissionError\nos.sched_setscheduler = refuse"
+    with spawning(refuse) as spawner:
+        assert spawner.start(1, "channel.send(b'x')").recv(64) == b"x"
+        assert os.sched_getscheduler(spawner.process.pid) == os.sched_getscheduler(0)

@@ -1,10 +1,12 @@
 """A runner with a real spawner, for tests: what it runs, it runs as an agent does."""
 
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -121,3 +123,77 @@ def program(body: str, *arguments: str) -> Admit:
     image = assemble(f"fn main\n{body}\nret\n", "test", lambda _: None)
     verified = verify(image)
     return Admit(image, verified, effect_of(verified), ("test", *arguments), True)
+
+
+STUBBORN = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if not os.fork():
+    os.setsid()
+    if os.fork(): os._exit(0)
+    os.write(held, b'x')
+    signal.pause()
+signal.pause()
+"""
+"""Leaves its group and its parent, and heeds nothing."""
+
+PYTHON = "/usr/bin/python3"
+"""One that any user may run."""
+
+
+class Pipe:
+    """A pipe with a name, for anybody to write to and to read from; what this has of it never blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+        path.chmod(0o666)
+        self._end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._ours = os.open(path, os.O_WRONLY)  # so that the pipe has not ended before it begins
+
+    async def next(self) -> bytes:
+        """The next byte; none if nobody could write one any more."""
+        while True:
+            await trio.lowlevel.wait_readable(self._end)
+            try:
+                return os.read(self._end, 1)
+            except BlockingIOError:
+                continue
+
+    def say(self, line: str) -> None:
+        """Let who reads it read that."""
+        os.write(self._ours, f"{line}\n".encode())
+
+    async def is_gone(self) -> None:
+        """Nobody else can write to it any more."""
+        os.close(self._ours)
+        self._ours = -1
+        while await self.next():
+            pass
+
+    def close(self) -> None:
+        for descriptor in {self._end, self._ours} - {-1}:
+            os.close(descriptor)
+
+
+class Holding(Pipe):
+    """A Python program that has a pipe open as `held`, as has all that it starts."""
+
+    def __init__(self, directory: Path, script: str, *words: str) -> None:
+        super().__init__(directory / "pipe")
+        begin = f"import os, signal, sys\nheld = os.open({str(self.path)!r}, os.O_WRONLY)\n"
+        (directory / "script").write_text(begin + script)
+        line = " ".join((*words, PYTHON, "-ISB", str(directory / "script")))
+        self.admitted = program(f'system "{line}" print "went on"')
+
+    async def began(self) -> None:
+        """It has written a byte there."""
+        assert await self.next() == b"x"
+
+
+@contextmanager
+def holding(script: str, *words: str) -> Iterator[Holding]:
+    """One where any user may read it and write to its pipe; `words` come before it, to start it."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        with closing(Holding(Path(directory), script, *words)) as held:
+            yield held

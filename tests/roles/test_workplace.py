@@ -6,6 +6,7 @@ import pwd
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import trio
 
 from roles import runner
 from tests.accounts import account, group
-from tests.roles.runners import AMPLE, WORK, Place, place, program
+from tests.roles.runners import AMPLE, STUBBORN, WORK, Holding, Place, holding, place, program
 
 FAMILIES = """
 pop %a pop %a pop %a
@@ -99,66 +100,22 @@ async def test_limits_hold_there_too(body: str, fault: str) -> None:
     assert (outcome.status, outcome.fault) == (125, fault)
 
 
-STUBBORN = """
-import os, signal
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-held = os.open({pipe!r}, os.O_WRONLY)
-if not os.fork():
-    os.setsid()
-    if os.fork(): os._exit(0)
-    os.write(held, b'x')
-    signal.pause()
-signal.pause()
-"""
-"""Leaves its group and its parent, heeds nothing, and has the pipe open for as long as it lives."""
-
 HURRIED = f"from host import programs; programs.GRACE = 0.02\n{WORK}"
 SLOW = f"from host import programs; programs.GRACE = 1000.0\n{WORK}"
 
 
-class Stubborn:
-    """A program that will not end, and the other end of the pipe that it holds."""
-
-    def __init__(self, directory: Path) -> None:
-        path = directory / "pipe"
-        os.mkfifo(path)
-        self._end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        self._ours = os.open(path, os.O_WRONLY)  # so that the pipe has not ended before it begins
-        self.program = directory / "stubborn.py"
-        self.program.write_text(STUBBORN.format(pipe=str(path)))
-        self.admitted = program(f'system "/usr/bin/python3 -ISB {self.program}" print "went on"')
-
-    async def began(self) -> None:
-        """It has done all that it does."""
-        assert await self._read() == b"x"
-
-    async def is_gone(self) -> None:
-        """Nobody holds the pipe any more."""
-        os.close(self._ours)
-        while await self._read():
-            pass
-        os.close(self._end)
-
-    async def _read(self) -> bytes:
-        while True:
-            await trio.lowlevel.wait_readable(self._end)
-            try:
-                return os.read(self._end, 1)
-            except BlockingIOError:
-                continue
-
-
 @pytest.fixture
-def stubborn(tmp_path: Path) -> Stubborn:
-    return Stubborn(tmp_path)
+def stubborn() -> Iterator[Holding]:
+    with holding(STUBBORN) as stubborn:
+        yield stubborn
 
 
-async def stopped(here: Place, stubborn: Stubborn) -> None:
+async def stopped(here: Place, stubborn: Holding) -> None:
     await stubborn.began()
     here.stop.ask()
 
 
-async def test_cancelling_ends_all_that_it_has_started(stubborn: Stubborn) -> None:
+async def test_cancelling_ends_all_that_it_has_started(stubborn: Holding) -> None:
     async with place(HURRIED) as here:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stopped, here, stubborn)
@@ -168,7 +125,7 @@ async def test_cancelling_ends_all_that_it_has_started(stubborn: Stubborn) -> No
         assert (await here.another().run(program("ret"))).status == 0
 
 
-async def test_so_does_the_end_of_its_time(stubborn: Stubborn) -> None:
+async def test_so_does_the_end_of_its_time(stubborn: Holding) -> None:
     async with place(HURRIED) as here:
         outcome = await here.run(stubborn.admitted, AMPLE._replace(seconds=0.5))
         assert (outcome.status, outcome.error_output) == (124, b"killed: run time\n")
@@ -176,7 +133,7 @@ async def test_so_does_the_end_of_its_time(stubborn: Stubborn) -> None:
 
 
 async def test_so_does_a_machine_that_cannot_end_them_itself(
-    stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
+    stubborn: Holding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The spawner kills it, and all below it."""
     monkeypatch.setattr(runner, "LAST_WORDS", 0.05)
@@ -188,7 +145,7 @@ async def test_so_does_a_machine_that_cannot_end_them_itself(
         await stubborn.is_gone()
 
 
-async def test_so_does_the_spawners_death(stubborn: Stubborn) -> None:
+async def test_so_does_the_spawners_death(stubborn: Holding) -> None:
     async with place(HURRIED) as here:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(here.run, stubborn.admitted)
@@ -197,7 +154,7 @@ async def test_so_does_the_spawners_death(stubborn: Stubborn) -> None:
         await stubborn.is_gone()
 
 
-async def test_so_does_the_agents(stubborn: Stubborn) -> None:
+async def test_so_does_the_agents(stubborn: Holding) -> None:
     async with place(SLOW) as here:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(here.run, stubborn.admitted)
