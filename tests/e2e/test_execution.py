@@ -1,36 +1,24 @@
 """What a node does with the images of a broker that a test plays: limits, order, refusals, nothing left."""
 
 import hashlib
-import itertools
 import os
 import re
 import signal
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 from uuid import uuid4
 
 import pytest
 
+from mesh.clock import SAMPLES
 from mesh.command import parse
 from mesh.images import image_of
-from mesh.messages import Cancel, Command, Denied, Expired, Message, Optin, Ping, Pong, Result
-from tests.e2e.harness import Site, audited, state, until
-from tests.e2e.raw import NOW, Joined, Port, command
-from vm.assembler import assemble
-
-PONG = b"pong\n"
-FOREIGN = "mesh/99"
-"""A module that no agent has: so it does not insist on bytes of its own."""
+from mesh.messages import Command, Denied, Expired, Result
+from tests.e2e.harness import Site, until
+from tests.e2e.played import FOREIGN, PONG, TIRELESS, Node, children, gone, image, running
+from tests.e2e.raw import NOW, command
 
 EARLY = b"cancelled before its turn came\n"
-
-
-def image(*lines: str) -> bytes:
-    return assemble("\n".join(("fn main", *lines, "")), "a test's", lambda _: None)
-
 
 ENDLESS = image("again:", "jmp again")
 ENDLESS_READER = image('fact.get "role" %a', "again:", "jmp again")
@@ -40,99 +28,6 @@ LOOPS = pytest.mark.parametrize(
     ids=["thread", "child"],
 )
 """What is pure runs in a thread of the agent, the rest in a child of its spawner."""
-
-
-class Node:
-    """A real agent, of a broker that the test plays; `session` is its present one."""
-
-    def __init__(self, site: Site, name: str, *settings: str) -> None:
-        self.user = site.user
-        self.directory = site.add_agent(name, {"role": "web"}, f"allow {site.user} ALL\n")
-        self.port = Port(site)
-        self.process = site.start_agent(name, *settings)
-        self.session = self.join()
-        self._serials = itertools.count(1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.process.kill()
-        self.port.close()
-
-    def join(self) -> Joined:
-        """The agent's next session."""
-        self.session = self.port.take()
-        return self.session
-
-    @property
-    def next_serial(self) -> int:
-        """A serial that rises."""
-        return next(self._serials)
-
-    def order(self, *words: str, **changes: Any) -> int:
-        """Send a COMMAND with the next serial, which is returned."""
-        serial = self.next_serial
-        self.session.say(command(self.user, *words, **changes), serial=serial)
-        return serial
-
-    def begin(self, *words: str, **changes: Any) -> int:
-        """The same, to its OPTIN."""
-        serial = self.order(*words, **changes)
-        assert self.session.hear() == (serial, Optin())
-        return serial
-
-    def result(self, serial: int) -> Result:
-        """The next message, which must be the RESULT of that serial; its duration left out."""
-        answered, result = self.session.hear()
-        assert answered == serial
-        assert isinstance(result, Result)
-        return result._replace(duration=0)
-
-    def answer(self, *words: str, **changes: Any) -> Message:
-        """A COMMAND that is not carried out, to its answer."""
-        serial = self.order(*words, **changes)
-        answered, message = self.session.hear()
-        assert answered == serial
-        return message
-
-    def run(self, *words: str, **changes: Any) -> Result:
-        """A COMMAND that is carried out, to its RESULT."""
-        return self.result(self.begin(*words, **changes))
-
-    def refusal(self, *words: str, **changes: Any) -> str:
-        """The sentence of the RESULT 126 with which a COMMAND must be answered."""
-        answer = self.answer(*words, **changes)
-        assert isinstance(answer, Result)
-        assert (answer.status, answer.error_output, answer.truncated) == (126, b"", False)
-        sentence = answer.output.decode()
-        assert sentence.count("\n") == 1
-        return sentence
-
-    def cancel(self, serial: int) -> None:
-        self.session.say(Cancel(), serial=serial)
-
-    def beats(self, now: int = NOW) -> None:
-        """A heartbeat is answered, before anything else comes."""
-        self.session.say(Ping(now))
-        assert self.session.hear() == (0, Pong(now))
-
-    def audited(self, serial: int) -> list[str]:
-        """What the audit log says of that serial, in order."""
-        return [entry["event"] for entry in self.entries() if entry["serial"] == f"{serial:016x}"]
-
-    def entries(self) -> list[dict[str, Any]]:
-        return audited(self.directory / "cogd.audit")
-
-    def works(self) -> None:
-        """It carries out what comes next."""
-        assert self.run("ping") == Result(0, PONG, b"", False, 0)
-
-
-TIRELESS = "limits.instructions=1000000000000"
-"""For loops that are to end by something else."""
 
 
 @pytest.fixture(scope="module")
@@ -170,30 +65,6 @@ def single(place: Site) -> Iterator[Node]:
     """An agent that runs one command at a time; no test harms it."""
     with Node(place, "single", TIRELESS, "limits.concurrent=1") as node:
         yield node
-
-
-def running(node: Node, *words: str, **changes: Any) -> int:
-    """The serial of a command that has begun to run."""
-    serial = node.begin(*words, module=FOREIGN, **changes)
-    until(lambda: node.audited(serial) == ["ran"], "begun")
-    return serial
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def gone(pids: Sequence[int]) -> None:
-    """Wait until none of these processes is left, not even as a zombie of anybody's but the system's."""
-    until(lambda: not any(map(left, pids)), f"gone {pids}")
-
-
-def left(pid: int) -> bool:
-    try:
-        letter, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except OSError:
-        return False
-    return (letter, parent) != ("Z", "1")
 
 
 # -- time
@@ -242,9 +113,12 @@ def test_heartbeats_go_on_and_commands_pass_each_other(
     node.works()
 
 
-def test_only_so_many_run_at_once_and_the_rest_wait(single: Node) -> None:
-    first = running(single, "ping", image=ENDLESS)
-    waiting = [single.begin("ping") for _ in range(3)]
+@LOOPS
+def test_only_so_many_run_at_once_and_the_rest_wait(
+    single: Node, words: tuple[str, ...], loop: bytes
+) -> None:
+    first = running(single, *words, image=loop)
+    waiting = [single.begin(*words) for _ in range(3)]
     single.beats()
     assert [single.audited(serial) for serial in waiting] == [[], [], []]
     single.cancel(first)
@@ -254,10 +128,15 @@ def test_only_so_many_run_at_once_and_the_rest_wait(single: Node) -> None:
     assert [single.audited(serial) for serial in waiting] == [["ran", "ended"]] * 3
 
 
-def test_what_became_too_old_while_it_waited_is_expired(single: Node) -> None:
-    first = running(single, "ping", image=ENDLESS)
-    old, fresh = single.begin("ping", ttl=10**6), single.begin("ping")
-    single.beats(NOW + 2 * 10**6)  # the broker's clock, by which commands age
+@LOOPS
+def test_what_became_too_old_while_it_waited_is_expired(
+    single: Node, words: tuple[str, ...], loop: bytes
+) -> None:
+    for _ in range(SAMPLES):  # of the broker's clock, by which commands age
+        single.beats(NOW)
+    first = running(single, *words, image=loop)
+    old, fresh = single.begin(*words, ttl=10**6), single.begin(*words)
+    single.beats(NOW + 2 * 10**6)
     single.cancel(first)
     assert single.result(first).status == 125
     answers = dict(single.session.hear() for _ in (old, fresh))
@@ -517,66 +396,3 @@ def test_sigterm_lets_what_runs_end(own: Node) -> None:
     own.process.wait_for("stopping")
     assert own.result(serial).status == 124
     assert own.process.finished().status == 0
-
-
-# -- programs
-
-STUBBORN = """
-import os, signal, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-def note():
-    with open(sys.argv[1], "a") as file: file.write(f"{os.getpid()}\\n")
-note()
-if not os.fork():
-    os.setsid()
-    if os.fork(): os._exit(0)
-    note()
-    signal.pause()
-signal.pause()
-"""
-"""Leaves its group and its parent, ignores SIGTERM, and says which two processes are left."""
-
-
-def stubborn(notes: Path) -> tuple[str, ...]:
-    """A command that will not end, and writes its processes there."""
-    notes.touch()
-    return ("exec", "--", sys.executable, "-ISc", STUBBORN, str(notes))
-
-
-def noted(notes: Path) -> list[int]:
-    return [int(pid) for pid in notes.read_text().split()]
-
-
-def test_cancel_ends_all_that_a_program_has_started(node: Node, tmp_path: Path) -> None:
-    notes = tmp_path / "notes"
-    serial = node.begin(*stubborn(notes))
-    until(lambda: notes.read_text().count("\n") == 2, "noted")
-    assert not any(state(pid) in ("", "Z") for pid in noted(notes))
-    node.cancel(serial)
-    result = node.result(serial)
-    assert (result.status, result.output.splitlines()[-1][:16]) == (125, b"fault: cancelled")
-    gone(noted(notes))
-    node.works()
-
-
-def test_the_run_time_ends_all_that_a_program_has_started(node: Node, tmp_path: Path) -> None:
-    """However far it has come by then."""
-    notes = tmp_path / "notes"
-    result = node.run(*stubborn(notes), run_time=700)
-    assert (result.status, result.output) == (124, b"killed: run time\n")
-    gone(noted(notes))
-    node.works()
-
-
-def test_a_lost_broker_does_not_stop_a_program(own: Node, tmp_path: Path) -> None:
-    fifo, done = tmp_path / "fifo", tmp_path / "done"
-    os.mkfifo(fifo)
-    serial = own.begin("exec", "--shell", f"read x < {fifo} && echo $x > {done}")
-    until(lambda: own.audited(serial) == ["ran"], "begun")
-    own.session.close()
-    own.join()
-    fifo.write_text("yes\n")
-    until(lambda: own.audited(serial) == ["ran", "ended"], "ended")
-    assert done.read_text() == "yes\n"
-    assert own.entries()[-1]["status"] == 0
-    own.beats()  # and nobody hears of it later
