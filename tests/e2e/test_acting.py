@@ -7,13 +7,14 @@ told in files, and one file system is full. Nothing of this host changes.
 import hashlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.accounts import account
-from tests.e2e.harness import Finished, Site, audited, begun, until
+from tests.e2e.harness import Finished, Process, Site, audited, begun, state, until
 
 MOUNTS = """
 set -e
@@ -34,13 +35,16 @@ echo "installed $(cat STATE/$name)"
 """,
     "apt-cache": """
 for name; do :; done
-case $name in hello|big) printf '%s:\\n  Installed: (none)\\n  Candidate: 2.0-1\\n' $name;; esac
+case $name in hello|big|locked) printf '%s:\\n  Installed: (none)\\n  Candidate: 2.0-1\\n' $name;; esac
 """,
     "apt-get": """
 full='E: Write error - write (28: No space left on device)'
+locked='E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 30657 (apt-get)
+E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?'
 for name; do verb=$verb\\ $name; done
 case $verb in
 *update) exit 0;;
+*locked*) echo "$locked" >&2; exit 100;;
 *remove*) rm STATE/$name; exit;;
 esac
 case $name in
@@ -76,6 +80,7 @@ class Node:
             f'allow {site.user} ALL\nallow {site.user} "exec --shell *" as {user}\n'
             f'allow {site.user} "exec -- cat /etc/shadow" as {user}\n'
             f'allow {site.user} "exec -- id" as no-such-user\n'
+            f'allow {site.user} "file /etc/shadow get" as {user}\n'
         )
         tools, state = self.place / "tools", self.place / "state"
         tools.mkdir(parents=True)
@@ -93,7 +98,10 @@ class Node:
 
     def asked(self, *words: str) -> Finished:
         """A command to its end; its exit status must be what its answer says."""
-        process = self.site.start_asking(*words)
+        return self.answered(self.site.start_asking(*words))
+
+    def answered(self, process: Process) -> Finished:
+        """The same of one that has begun."""
         finished = process.finished()
         answer = finished.output.removeprefix("web01.example.com ")
         status, _, output = answer.partition("\n" if answer.split("\n")[0].isdigit() else " ")
@@ -139,9 +147,13 @@ STORY = [
 
 
 def test_packages_and_services(node: Node) -> None:
+    locked = node.site.start_asking("package", "locked", "install", "-t", "120")  # half a minute passes
     for words, status, output in STORY:
         answer = node.asked(*words.split())
         assert (answer.status, answer.output) == (status, output), words
+    lock = "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 30657 (apt-get)"
+    held = f"the package manager is locked by another program: {lock}"
+    assert node.answered(locked)[:2] == (1, held)
 
 
 def test_files(node: Node) -> None:
@@ -196,10 +208,12 @@ def test_a_shell_only_where_it_is_asked_for_and_as_the_user_of_the_rule(node: No
     assert (denied.status, denied.output) == (1, "")
     assert "cat: /etc/shadow: Permission denied" in denied.errors
     assert node.asked("exec", "--", "id", "-un").output == "root"
+    refused = "cannot read /etc/shadow: (13) Permission denied"
+    assert node.asked("file", "/etc/shadow", "get")[:2] == (1, refused)
     unknown = "cannot run as no-such-user: no such user here"
     assert node.asked("exec", "--", "id")[:2] == (125, unknown)
     entries = audited(node.site.directory / "web01" / "cogd.audit")
-    assert [one["run_as"] for one in entries if "run_as" in one] == [user, user, "no-such-user"]
+    assert [one["run_as"] for one in entries if "run_as" in one] == [user, user, user, "no-such-user"]
 
 
 @pytest.mark.parametrize("end", ["gone", "told"])
@@ -216,6 +230,73 @@ def test_a_client_that_leaves_stops_nothing_that_executes(node: Node, end: str) 
     assert client.finished().status == (-signal.SIGKILL if end == "gone" else 5)
     fifo.write_text("yes\n")
     until(lambda: done.exists() and done.read_text() == "yes\n", "done")
+
+
+STUBBORN = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def note():
+    with open(sys.argv[1], "a") as notes: notes.write(f"{os.getpid()}\\n")
+note()
+if not os.fork():
+    os.setsid()
+    if os.fork(): os._exit(0)
+    note()
+signal.pause()
+"""
+"""Ignores SIGTERM, and has started another that has left it, its group and its session."""
+
+
+def stubborn(notes: Path) -> tuple[str, ...]:
+    """A command that will not end, and writes its processes there."""
+    notes.touch()
+    return ("exec", "--", sys.executable, "-ISc", STUBBORN, str(notes))
+
+
+def ended(notes: Path) -> int:
+    """Wait until those who have written there have ended; how many that were."""
+    pids = [int(pid) for pid in notes.read_text().split()]
+    until(lambda: all(state(pid) in ("", "Z") for pid in pids), "ended")
+    return len(pids)
+
+
+def test_nothing_survives_ctrl_c(node: Node) -> None:
+    notes = node.place / "interrupted"
+    client = node.site.start_asking("-t", "120", *stubborn(notes))
+    until(lambda: notes.read_text().count("\n") == 2, "noted")
+    client.signal(signal.SIGINT)
+    finished = client.finished()
+    assert finished.status == 130
+    assert finished.output.startswith("web01.example.com 125 fault: cancelled at ")
+    assert ended(notes) == 2
+
+
+def test_nothing_survives_the_run_time(node: Node) -> None:
+    """With more time on each try, until it has come so far that there is all of it to be ended."""
+    for seconds in (1, 4, 16):
+        notes = node.place / f"overrun-{seconds}"
+        answer = node.asked("-t", "120", "--run-time", str(seconds), *stubborn(notes))
+        assert answer[:2] == (124, "killed: run time")
+        if ended(notes) == 2:
+            return
+    raise AssertionError("it was never whole")
+
+
+def test_what_waited_longer_than_its_user_did_is_not_run(cw: tuple[str, ...], tmp_path: Path) -> None:
+    with Site(tmp_path, cw) as site:
+        site.broker()
+        site.agent("web01", None, None, "limits.concurrent=1")
+        go, done = tmp_path / "go", tmp_path / "done"
+        line = f"until test -e {go}; do sleep 0.01; done"
+        first = site.start_asking("exec", "--shell", line)
+        begun(site, "web01", f'exec --shell "{line}"')
+        late = site.ask("exec", "-t", "0.5", "--", "touch", str(done), status=5)
+        assert (late.output, late.errors) == ("web01.example.com - silent\n", "0 answered; 1 silent\n")
+        go.touch()
+        assert first.finished().status == 0
+        audit = tmp_path / "web01" / "cogd.audit"
+        until(lambda: audited(audit)[-1]["event"] == "expired", "expired")
+        assert site.ask("exec", "--", "test", "-e", str(done), status=1).output == "web01.example.com 1\n"
 
 
 def test_what_the_node_does_not_allow(cw: tuple[str, ...], tmp_path: Path) -> None:
