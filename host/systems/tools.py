@@ -33,7 +33,7 @@ NOEXEC_SEAL = 0x0008
 
 _DECORATION = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
 
-_LOCKED = re.compile(
+LOCKED = re.compile(
     r"could not get lock|unable to lock database|locked by another process|is another process using it",
     re.IGNORECASE,
 )
@@ -124,7 +124,7 @@ class Tools:
         deadline = time.monotonic() + self._patience
         while True:
             answer = self.ask(argv, environment)
-            if not answer.status or not _LOCKED.search(answer.errors + answer.output):
+            if not answer.status or not LOCKED.search(answer.errors + answer.output):
                 return answer
             if time.monotonic() >= deadline:
                 raise Failed(f"the package manager is locked by another program: {answer.complaint}")

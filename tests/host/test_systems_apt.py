@@ -1,9 +1,11 @@
 """`cw localsys` with real apt and dpkg, in a Debian of the test's own, on packages made here."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from host.systems.tools import LOCKED, Answer
 from tests.host.debian_root import Debian, architecture, failed, view
 from tests.host.repository import Package, publish
 
@@ -132,6 +134,27 @@ def test_a_full_disk_is_named(debian: Debian) -> None:
     assert ended.status == 1
     assert ended.errors.startswith(f"cw: cannot install {HELLO}: error processing archive ")
     assert ended.errors.endswith("No space left on device\n")
+
+
+HOLDER = """
+import fcntl, os, sys
+file = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+sys.exit(os.spawnvp(os.P_WAIT, sys.argv[1], sys.argv[1:]))
+"""
+"""Has dpkg's lock while another program runs."""
+
+
+def test_what_apt_says_of_a_lock_is_taken_for_one(debian: Debian) -> None:
+    """What is done then, in half a minute, is tested with this recorded (test_systems_packages.py)."""
+    said = debian.run("python3", "-c", HOLDER, "apt-get", "-q", "-y", "install", HELLO)
+    answer = Answer(*said)
+    assert said.status == 100
+    assert LOCKED.search(answer.errors)
+    assert re.fullmatch(
+        r"Could not get lock /var/lib/dpkg/lock-frontend\. It is held by process \d+ \(python3\)",
+        answer.complaint,
+    )
 
 
 def test_a_repository_that_is_away_is_a_failure(debian: Debian) -> None:
