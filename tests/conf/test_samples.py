@@ -57,6 +57,13 @@ def test_a_unit_runs_its_daemon(role: str) -> None:
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
+def test_the_agents_unit_lets_what_runs_end_and_a_command_that_takes_all_memory_alone() -> None:
+    lines = (SAMPLES / "systemd" / "cogd.service").read_text().splitlines()
+    (stop,) = [int(line.partition("=")[2]) for line in lines if line.startswith("TimeoutStopSec=")]
+    assert CogdConf().limits.run_time < stop
+    assert "OOMPolicy=continue" in lines
+
+
 WRITTEN = {
     "LogsDirectory": ("/var/log", (MeshdConf().audit.file, CogdConf().audit.file)),
     "StateDirectory": ("/var/lib", (CogdConf().agent.state_dir / "uuid",)),

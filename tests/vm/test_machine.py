@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vm.hosts import FakeHost, main_of, program_of, ran
-from vm.faults import Halted
+from vm.faults import Halted, Limit
 from vm.machine import DEPTH, STRETCH, Limits, Machine, run
 
 PRINTS = [
@@ -309,6 +309,15 @@ def test_work_on_long_strings_counts_as_time(body: str) -> None:
     limits = Limits(instructions=STRETCH - 1, heap=10**9)
     source = main_of(f"pop %a pop %a pop %a {body}")
     assert ran(source, "y" * 100_000, host=host, limits=limits, cancelled=cancelled).fault == "cancelled"
+
+
+def test_who_ends_a_run_may_name_the_limit() -> None:
+    def cancelled() -> bool:
+        raise Limit("memory", 64 << 30, " bytes")
+
+    program = program_of("fn main again: jmp again")
+    outcome = run(program, ["x"], FakeHost(), Limits(), cancelled)
+    assert (outcome.status, outcome.fault) == (125, "limit: memory (68719476736 bytes)")
 
 
 def test_a_run_is_cancelled_from_another_thread() -> None:
