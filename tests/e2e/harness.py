@@ -292,6 +292,10 @@ def spawner_of(agent: Process) -> int:
     return int(child)
 
 
+IN_A_CHILD = ("exec", "--", "echo", "role=web")
+"""What agents run in a child of their spawner, so that it waits while that is stopped."""
+
+
 def begun(site: Site, name: str, command: str) -> None:
     """Wait until an agent of the site has opted in to a command and begun it, as its audit log says."""
     audit = site.directory / name / "cogd.audit"

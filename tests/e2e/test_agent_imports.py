@@ -36,7 +36,7 @@ def test_what_an_agent_does_without(site: Site) -> None:
     site.cw = (sys.executable, *FLAGS, "-c", SCRIPT, str(CHECKOUT), sysconfig.get_path("purelib"))
     web01 = site.agent("web01")
     site.cw = cw
-    for words in (("ping",), ("show", "facts"), ("show", "acls")):
+    for words in (("ping",), ("show", "facts"), ("show", "acls"), ("show", "user", "root")):
         assert site.ask(*words).errors == "1 answered: 1 ok\n"
     status, kept = json.loads(web01.stop().errors.splitlines()[-1])
     assert status == 0

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from mesh.messages import Error, Optin, Result
-from tests.e2e.harness import Process, Site, begun, spawner_of, stopped, until
+from tests.e2e.harness import IN_A_CHILD, Process, Site, begun, spawner_of, stopped, until
 from tests.e2e.raw import Agent, nodes
 from wire.noise import key_pair
 
@@ -31,9 +31,9 @@ def test_a_node_killed_in_mid_command_is_lost_at_once_and_named(site: Site) -> N
     site.broker(NEVER)
     web01 = site.agents(TWO)["web01"]
     with stopped(spawner_of(web01)):
-        client = site.start_asking("show", "fact", "role")
+        client = site.start_asking(*IN_A_CHILD)
         client.wait_for_output("^web02.example.com 0 role=web$")
-        begun(site, "web01", "show fact role")
+        begun(site, "web01", " ".join(IN_A_CHILD))
         web01.signal(signal.SIGKILL)
         asked = client.finished()
     assert (asked.status, asked.errors) == (5, "1 answered: 1 ok; 1 lost\n")
@@ -57,8 +57,8 @@ def test_an_agent_whose_spawner_is_killed_says_so_and_ends(site: Site) -> None:
     web01 = site.agent("web01")
     spawner = spawner_of(web01)
     with stopped(spawner):
-        client = site.start_asking("show", "facts")
-        begun(site, "web01", "show facts")
+        client = site.start_asking(*IN_A_CHILD)
+        begun(site, "web01", " ".join(IN_A_CHILD))
         os.kill(spawner, signal.SIGKILL)
         asked = client.finished()
     assert asked[:2] == (1, "web01.example.com 125 the process that starts commands died\n")
@@ -71,9 +71,9 @@ def test_a_broker_killed_in_mid_query_and_started_again(site: Site) -> None:
     broker = site.broker(NEVER)
     agents = site.agents(TWO)
     with stopped(spawner_of(agents["web01"])):
-        client = site.start_asking("show", "fact", "role")
+        client = site.start_asking(*IN_A_CHILD)
         client.wait_for_output("^web02.example.com 0 role=web$")
-        begun(site, "web01", "show fact role")
+        begun(site, "web01", " ".join(IN_A_CHILD))
         broker.signal(signal.SIGKILL)
         asked = client.finished()
     assert asked.status == 4
@@ -110,7 +110,7 @@ def test_a_stopped_node_is_silent_at_the_timeout(mesh: tuple[Site, Process]) -> 
 def test_a_node_that_hangs_after_it_opted_in_is_named_silent(mesh: tuple[Site, Process]) -> None:
     site, web01 = mesh
     with stopped(spawner_of(web01)):
-        asked = site.ask("show", "fact", "role", "-t", "2.5", status=5)
+        asked = site.ask("-t", "2.5", *IN_A_CHILD, status=5)
         assert site.ask("ping").lines == ["web01.example.com 0 pong", "web02.example.com 0 pong"]
     assert asked.lines == ["web01.example.com - silent", "web02.example.com 0 role=web"]
     assert asked.errors == "1 answered: 1 ok; 1 silent\n"

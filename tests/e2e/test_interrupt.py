@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mesh.messages import Cancel, Command, Expired, Optin, Result
-from tests.e2e.harness import Process, Site, audited, stopped, until
+from tests.e2e.harness import IN_A_CHILD, Process, Site, audited, stopped, until
 from tests.e2e.raw import Agent, nodes
 
 PONG = Result(0, b"pong\n", b"", False, 0)
@@ -173,11 +173,11 @@ def test_ctrl_c_stops_what_runs_on_a_node(site: Site) -> None:
 
     (spawner,) = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
     with stopped(int(spawner)):  # so that the command does not begin
-        asking = site.start_asking("show", "fact", "role", "-t", "300")
+        asking = site.start_asking("-t", "300", *IN_A_CHILD)
         until(lambda: events() == ["ran"], "begun")
         asking.signal(signal.SIGINT)
         assert asking.finished().status == 130
         until(lambda: events() == ["ran", "ended"], "ended")
     last = json.loads(audit.read_text().splitlines()[-1])
     assert (last["status"], last["fault"]) == (125, "cancelled")
-    assert site.ask("show", "fact", "role").output == "web01.example.com 0 role=web\n"
+    assert site.ask(*IN_A_CHILD).output == "web01.example.com 0 role=web\n"

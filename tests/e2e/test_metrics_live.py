@@ -42,8 +42,8 @@ def test_figures_move_with_a_query_a_failed_authentication_and_a_lost_agent(site
     assert site.ask("ping").status == 0
     site.ask("ping", "-u", "nobody", status=3)
     with stopped(spawner_of(web01)):
-        client = site.start_asking("show", "fact", "role")
-        begun(site, "web01", "show fact role")
+        client = site.start_asking("show", "user", "root")
+        begun(site, "web01", "show user root")
         assert figure(port, "requests_open") == 1
         web01.signal(signal.SIGKILL)
         assert client.finished().status == 5

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.harness import Process, Site, spawner_of, stopped, until
+from tests.e2e.harness import IN_A_CHILD, Process, Site, spawner_of, stopped, until
 from tests.e2e.networks import Delaying, Host, wired
 
 BEATS = "limits.heartbeat=0.5"
@@ -74,18 +74,18 @@ def mesh(cw: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_a_network_that_breaks_in_mid_query(mesh: Mesh) -> None:
     """The node had opted in: it is named as lost, and its late answer is nobody's."""
     site = mesh.site
-    before = times_run(site, "web02", "show fact role")
+    before = times_run(site, "web02", " ".join(IN_A_CHILD))
     with mesh.web02_comes_back(), stopped(spawner_of(mesh.web02)):
-        client = site.start_asking("show", "fact", "role")
+        client = site.start_asking(*IN_A_CHILD)
         client.wait_for_output("^web01.example.com 0 role=web$")
-        until(lambda: times_run(site, "web02", "show fact role") > before, "began it")
+        until(lambda: times_run(site, "web02", " ".join(IN_A_CHILD)) > before, "began it")
         with mesh.far.dropping("INPUT", "OUTPUT"):
             asked = client.finished()
             assert asked.lines == ["web01.example.com 0 role=web", "web02.example.com - lost"]
             assert (asked.status, asked.errors) == (5, "1 answered: 1 ok; 1 lost\n")
             mesh.broker.wait_for("^meshd: agent web02.example.com .* is gone: silent: two heartbeats missed$")
             assert site.ask("ping").lines == BOTH[:1]
-    assert times_run(site, "web02", "show fact role") == before + 1
+    assert times_run(site, "web02", " ".join(IN_A_CHILD)) == before + 1
 
 
 @pytest.mark.parametrize(("chain", "runs"), [("INPUT", 0), ("OUTPUT", 1)])
@@ -107,17 +107,17 @@ def test_a_peer_that_is_there_by_half(mesh: Mesh, chain: str, runs: int) -> None
 def test_a_broker_that_is_another_after_the_network_was_broken(mesh: Mesh) -> None:
     """What the node owed the former broker is not sent to the new one."""
     site = mesh.site
-    before = times_run(site, "web02", "show fact role")
+    before = times_run(site, "web02", " ".join(IN_A_CHILD))
     with mesh.web02_comes_back(), stopped(spawner_of(mesh.web02)):
-        client = site.start_asking("show", "fact", "role")
+        client = site.start_asking(*IN_A_CHILD)
         client.wait_for_output("^web01.example.com 0 role=web$")
-        until(lambda: times_run(site, "web02", "show fact role") > before, "began it")
+        until(lambda: times_run(site, "web02", " ".join(IN_A_CHILD)) > before, "began it")
         with mesh.far.dropping("INPUT", "OUTPUT"):
             mesh.broker.signal(signal.SIGKILL)
             assert client.finished().status == 4
             mesh.broker = site.broker(BEATS)
             mesh.broker.wait_for("^meshd: agent web01.example.com at .* is connected")
-    assert times_run(site, "web02", "show fact role") == before + 1
+    assert times_run(site, "web02", " ".join(IN_A_CHILD)) == before + 1
 
 
 def test_a_network_that_loses_one_packet_in_five(mesh: Mesh) -> None:

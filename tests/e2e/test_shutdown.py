@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from mesh.messages import Error, Optin, Result
-from tests.e2e.harness import Process, Site, begun, spawner_of, state, stopped, until
+from tests.e2e.harness import IN_A_CHILD, Process, Site, begun, spawner_of, state, stopped, until
 from tests.e2e.raw import Agent, Client, kinds, nodes, request, user_key
 
 PONG = Result(0, b"pong\n", b"", False, 1)
@@ -101,8 +101,8 @@ def test_an_agent_finishes_what_runs_and_takes_nothing_new(site: Site) -> None:
     site.broker()
     agent = site.agent("web01", {"role": "web"})
     with stopped(spawner_of(agent)):
-        client = site.start_asking("show", "fact", "role")
-        begun(site, "web01", "show fact role")
+        client = site.start_asking(*IN_A_CHILD)
+        begun(site, "web01", " ".join(IN_A_CHILD))
         begin_to_stop(agent)
         refused = site.ask("ping", status=1)
         assert refused.output == "web01.example.com 125 this agent is stopping\n"
@@ -115,8 +115,8 @@ def test_a_second_signal_ends_what_runs_on_an_agent(site: Site) -> None:
     agent = site.agent("web01")
     spawner = spawner_of(agent)
     with stopped(spawner):
-        client = site.start_asking("show", "facts")
-        begun(site, "web01", "show facts")
+        client = site.start_asking(*IN_A_CHILD)
+        begun(site, "web01", " ".join(IN_A_CHILD))
         begin_to_stop(agent)
         agent.signal(signal.SIGTERM)
         asked = client.finished()
@@ -130,7 +130,7 @@ def test_nothing_of_a_killed_agent_stays(site: Site) -> None:
     agent = site.agent("web01")
     spawner = spawner_of(agent)
     with stopped(spawner):
-        site.start_asking("show", "facts")
-        begun(site, "web01", "show facts")
+        site.start_asking(*IN_A_CHILD)
+        begun(site, "web01", " ".join(IN_A_CHILD))
         agent.signal(signal.SIGKILL)
     until(lambda: state(spawner) in ("", "Z"), "ended the spawner")
