@@ -17,7 +17,7 @@ from wire.handshake import Initiator
 from wire.transport import Transport
 
 READ = 65536
-"""Bytes asked of the socket at once, and sent at once under one deadline."""
+"""Bytes asked of the socket at once."""
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds: the first and the last bound of the pause before another attempt."""
@@ -59,15 +59,58 @@ def pauses(random: Callable[[], float]) -> Iterator[float]:
         bound = min(GROWTH * bound, LONGEST_PAUSE)
 
 
+class Line:
+    """A connection that waits only where it must: what the kernel takes at once, as it nearly always does,
+    costs no round of the scheduler and no deadline. Raises LinkBroken if the peer is gone.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+
+    async def send(self, sealed: bytes, patience: float) -> None:
+        """Send it all; LinkBroken too if the peer accepts nothing for `patience` seconds."""
+        sent = self._push(sealed)
+        while sent < len(sealed):
+            with trio.move_on_after(patience) as waiting:
+                await trio.lowlevel.wait_writable(self._sock)
+            if waiting.cancelled_caught:
+                raise LinkBroken(f"nothing more was accepted for {patience:g} s")
+            sent += self._push(memoryview(sealed)[sent:])
+
+    def _push(self, piece: bytes | memoryview) -> int:
+        try:
+            return self._sock.send(piece)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise LinkBroken("the connection broke") from error
+
+    async def receive(self, patience: float) -> bytes:
+        """The next bytes, none at the end; LinkBroken too if there are none for `patience` seconds."""
+        try:
+            with trio.move_on_after(patience):
+                await trio.lowlevel.wait_readable(self._sock)
+                return self._sock.recv(READ)
+        except (OSError, trio.ClosedResourceError) as error:
+            raise LinkBroken("the connection broke") from error
+        raise LinkBroken(f"nothing was heard for {patience:g} s")
+
+    def close(self) -> None:
+        """Close the connection without waiting for the peer; whoever waits for it gets LinkBroken."""
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+
+
 class Link:
     """One encrypted connection: whole messages in and out, in the turns that the session's table allows.
 
-    `patience` is how many seconds the peer may say nothing, or take to accept `READ` bytes.
+    `patience` is how many seconds the peer may say nothing, or accept nothing.
     """
 
-    def __init__(self, stream: trio.abc.Stream, transport: Transport, patience: float) -> None:
+    def __init__(self, line: Line, transport: Transport, patience: float) -> None:
         self.patience = patience
-        self._stream = stream
+        self._line = line
         self._transport = transport
         self._state = session.State.AGENT_HELLO
         self._turn = trio.Lock()
@@ -90,48 +133,27 @@ class Link:
         try:
             for raw in raws:
                 self._state = session.advance(self._state, Side.AGENT, kind_of(raw))
-            sealed = memoryview(b"".join([self._transport.seal(raw) for raw in raws]))
-            for begin in range(0, len(sealed), READ):
-                await self._send_piece(sealed[begin : begin + READ])
+            await self._line.send(b"".join([self._transport.seal(raw) for raw in raws]), self.patience)
         finally:
             self._turn.release()
-
-    async def _send_piece(self, piece: memoryview) -> None:
-        try:
-            with trio.move_on_after(self.patience):
-                await self._stream.send_all(piece)
-                return
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise LinkBroken("the connection broke") from error
-        raise LinkBroken(f"nothing more was accepted for {self.patience:g} s")
 
     async def receive(self) -> tuple[int, Message]:
         """The next message and its serial. LinkBroken when there is none; WireError for one not allowed."""
         if self._arrived:
             await trio.lowlevel.checkpoint()
         while not self._arrived:
-            self._arrived += self._transport.open(await self._read())
+            received = await self._line.receive(self.patience)
+            if not received:
+                raise LinkBroken("the broker closed the connection")
+            self._arrived += self._transport.open(received)
         raw = self._arrived.popleft()
         serial, message = decode(Side.BROKER, raw)
         self._state = session.advance(self._state, Side.BROKER, kind_of(raw))
         return serial, message
 
-    async def _read(self) -> bytes:
-        received = None
-        try:
-            with trio.move_on_after(self.patience):
-                received = await self._stream.receive_some(READ)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise LinkBroken("the connection broke") from error
-        if received is None:
-            raise LinkBroken(f"nothing was heard for {self.patience:g} s")
-        if not received:
-            raise LinkBroken("the broker closed the connection")
-        return bytes(received)
-
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close the connection without waiting for the peer."""
-        await trio.aclose_forcefully(self._stream)
+        self._line.close()
 
 
 class Joined(NamedTuple):
@@ -142,14 +164,15 @@ class Joined(NamedTuple):
     at: int
 
 
-async def connect(host: str, port: int) -> trio.SocketStream:
+async def connect(host: str, port: int) -> Line:
     """A TCP connection, the name resolved anew. Raises DialError."""
     try:
-        return await trio.open_tcp_stream(host, port)
+        stream = await trio.open_tcp_stream(host, port)
     except OSError as error:
         raise DialError(f"cannot connect: {_reason(error)}") from error
     except RuntimeError as error:  # the host has no thread left (threading.Thread.start)
         raise DialError(f"cannot look the name up: {error}") from error
+    return Line(socket.socket(fileno=stream.socket.detach()))
 
 
 def _reason(error: OSError) -> str:
@@ -163,22 +186,19 @@ def _reason(error: OSError) -> str:
     return os.strerror(first.errno)
 
 
-async def shake_hands(stream: trio.abc.Stream, initiator: Initiator, patience: float) -> Link:
-    """Noise over `stream`. LinkBroken or WireError if the other end is not the broker whose key we hold."""
+async def shake_hands(line: Line, initiator: Initiator, patience: float) -> Link:
+    """Noise over `line`. LinkBroken or WireError if the other end is not the broker whose key we hold."""
     try:
-        await stream.send_all(initiator.first())
-        while True:
-            received = await stream.receive_some(READ)
-            if not received:
-                raise LinkBroken(f"closed {_NOT_OUR_BROKER}")
-            if (done := initiator.feed(bytes(received))) is not None:
-                break
-    except trio.BrokenResourceError as error:
-        raise LinkBroken(f"the connection broke {_NOT_OUR_BROKER}") from error
-    established, early = done
-    link = Link(stream, established.transport, patience)
-    link.arrived(early)
-    return link
+        await line.send(initiator.first(), patience)
+        while received := await line.receive(patience):
+            if (done := initiator.feed(received)) is not None:
+                established, early = done
+                link = Link(line, established.transport, patience)
+                link.arrived(early)
+                return link
+    except LinkBroken as error:
+        raise LinkBroken(f"{error} {_NOT_OUR_BROKER}") from error
+    raise LinkBroken(f"closed {_NOT_OUR_BROKER}")
 
 
 async def say_hello(link: Link, hello: Hello, clock: Callable[[], int]) -> Joined:
@@ -197,17 +217,17 @@ async def join(
     address: tuple[str, int], initiator: Initiator, hello: Hello, clock: Callable[[], int], deadline: float
 ) -> Joined:
     """A session with the broker at `address`, or DialError or WireError within `deadline` seconds."""
-    stream: trio.SocketStream | None = None
+    line: Line | None = None
     joined: Joined | None = None
     try:
         with trio.fail_after(deadline):
-            stream = await connect(*address)
-            link = await shake_hands(stream, initiator, deadline)
+            line = await connect(*address)
+            link = await shake_hands(line, initiator, deadline)
             joined = await say_hello(link, hello, clock)
     except trio.TooSlowError as error:
-        what = "cannot connect" if stream is None else "connected, but no broker answered"
+        what = "cannot connect" if line is None else "connected, but no broker answered"
         raise DialError(f"{what} within {deadline:g} s") from error
     finally:
-        if stream is not None and joined is None:
-            await trio.aclose_forcefully(stream)
+        if line is not None and joined is None:
+            line.close()
     return joined

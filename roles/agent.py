@@ -94,7 +94,7 @@ class Session:
         except (LinkBroken, WireError):
             # Nothing more can be said here; the task that reads will find the connection closed.
             self.over = True
-            await self.link.aclose()
+            self.link.close()
 
 
 class Asked(NamedTuple):

@@ -187,7 +187,7 @@ class Life:
         except (DialError, WireError) as error:
             self._log.warning(f"lost {broker}: {error}")
         finally:
-            await joined.link.aclose()
+            joined.link.close()
         self._standing.note(broker, joined=False)
         return trio.current_time() - began > LONGEST_PAUSE
 

@@ -1,8 +1,11 @@
 """A broker made of the responder's half of a session, which does what a test says over any stream."""
 
+import socket
+
 import trio
 
 from mesh.messages import Hello, Message, Side, Welcome, decode, encode
+from net.dial import Line
 from tests.sessions import BROKER, EPHEMERALS
 from wire.handshake import Responder
 from wire.noise import KeyPair
@@ -10,6 +13,23 @@ from wire.transport import MAX_FROM_AGENT, Transport
 
 HELLO = Hello(1, "0.1.0", "web01.example.com", "6f1c1d3e-0000-4000-8000-000000000001")
 WELCOME = Welcome(1, "0.1.0", 10_000, 5_000)
+
+_connected: list[socket.socket] = []
+
+
+def connection() -> tuple[Line, trio.SocketStream]:
+    """An agent's end of a connection within this process, and its broker's. What one sends is there for the
+    other at once, so an autojump clock does not jump over it. `hang_up` after the test.
+    """
+    ours, theirs = socket.socketpair()
+    _connected.extend((ours, theirs))
+    return Line(ours), trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+
+
+def hang_up() -> None:
+    """Close all connections."""
+    while _connected:
+        _connected.pop().close()
 
 
 class Broker:

@@ -1,6 +1,7 @@
 """An agent's way to a broker, against a broker made of the responder's half of the handshake."""
 
 import socket
+from collections.abc import Iterator
 from functools import partial
 from typing import NoReturn
 
@@ -29,16 +30,23 @@ from net.dial import (
     say_hello,
     shake_hands,
 )
-from tests.brokers import HELLO, WELCOME, Broker
+from tests.brokers import HELLO, WELCOME, Broker, connection, hang_up
 from tests.sessions import AGENT, BROKER, EPHEMERALS, initiator
 from wire.errors import WireError
 from wire.handshake import Initiator, Peer, Responder
 from wire.noise import key_pair
 
 
+@pytest.fixture(autouse=True)
+def hung_up() -> Iterator[None]:
+    """Whatever a test has connected ends with it."""
+    yield
+    hang_up()
+
+
 async def greeted() -> tuple[Link, Broker]:
     """A link whose HELLO has been exchanged."""
-    ours, theirs = trio.testing.memory_stream_pair()
+    ours, theirs = connection()
     broker = Broker(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broker.shake_hands)
@@ -76,7 +84,7 @@ async def test_several_messages_in_one_piece(autojump_clock: trio.testing.MockCl
 
 
 async def test_a_message_that_came_with_hello_is_not_lost(autojump_clock: trio.testing.MockClock) -> None:
-    ours, theirs = trio.testing.memory_stream_pair()
+    ours, theirs = connection()
     broker = Broker(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broker.shake_hands)
@@ -131,7 +139,7 @@ async def test_messages_that_are_sent_together_arrive_together(
 async def test_an_error_instead_of_hello(
     error: Error, code: str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    ours, theirs = trio.testing.memory_stream_pair()
+    ours, theirs = connection()
     broker = Broker(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broker.shake_hands)
@@ -143,7 +151,7 @@ async def test_an_error_instead_of_hello(
 
 
 async def test_another_broker_than_the_one_with_the_key(autojump_clock: trio.testing.MockClock) -> None:
-    ours, theirs = trio.testing.memory_stream_pair()
+    ours, theirs = connection()
 
     async def imposter() -> None:
         with pytest.raises(WireError):
@@ -159,7 +167,7 @@ async def test_another_broker_than_the_one_with_the_key(autojump_clock: trio.tes
 
 
 async def test_something_that_is_no_broker(autojump_clock: trio.testing.MockClock) -> None:
-    ours, theirs = trio.testing.memory_stream_pair()
+    ours, theirs = connection()
     await theirs.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(WireError):
         await shake_hands(ours, initiator(Peer.AGENT), 10)
@@ -184,16 +192,32 @@ async def test_silence_ends_a_session_and_a_heartbeat_prolongs_it(
     assert trio.current_time() - begun == pytest.approx(45)
 
 
+LARGE = Result(0, bytes(700_000), b"", False, 0)
+"""More than a socket holds."""
+
+
 async def test_a_peer_that_accepts_nothing_ends_a_session(autojump_clock: trio.testing.MockClock) -> None:
-    ours, theirs = trio.testing.lockstep_stream_pair()
-    broker = Broker(theirs)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(broker.shake_hands)
-        link = await shake_hands(ours, initiator(Peer.AGENT), 10)
+    link, _ = await greeted()
     begun = trio.current_time()
     with pytest.raises(LinkBroken, match="nothing more was accepted for 10 s"):
-        await link.send(HELLO)
+        await link.send(LARGE, serial=1)
     assert trio.current_time() - begun == pytest.approx(10)
+
+
+async def test_a_slow_peer_is_heard_out(autojump_clock: trio.testing.MockClock) -> None:
+    link, broker = await greeted()
+    begun = trio.current_time()
+    heard = bytearray()
+
+    async def read_slowly() -> None:
+        while len(heard) < len(LARGE.output):
+            await trio.sleep(8)
+            heard.extend(await broker.stream.receive_some(1 << 20))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read_slowly)
+        await link.send(LARGE, serial=1)
+    assert trio.current_time() - begun > link.patience
 
 
 async def test_the_broker_closes(autojump_clock: trio.testing.MockClock) -> None:
@@ -207,8 +231,12 @@ async def test_the_broker_closes(autojump_clock: trio.testing.MockClock) -> None
 
 async def test_closing_wakes_whoever_reads(autojump_clock: trio.testing.MockClock) -> None:
     link, _ = await greeted()
+
+    async def close() -> None:
+        link.close()
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(link.aclose)
+        nursery.start_soon(close)
         with pytest.raises(LinkBroken):
             await link.receive()
 
@@ -259,7 +287,7 @@ async def test_join_over_tcp() -> None:
         joined = await join(("127.0.0.1", port), initiator(Peer.AGENT), HELLO, lambda: 3, 10)
         assert joined.welcome == WELCOME
         assert await joined.link.receive() == (0, Ping(1))
-        await joined.link.aclose()
+        joined.link.close()
         nursery.cancel_scope.cancel()
 
 

@@ -1,7 +1,7 @@
-"""What becomes of commands in a session, over memory streams and with a clock of the test's."""
+"""What becomes of commands in a session, over a connection in memory and with a clock of the test's."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
@@ -36,7 +36,7 @@ from roles.agent import SLACK, WAITING, Agent, Errand
 from roles.audit import Audit
 from roles.log import Log
 from roles.runner import Stop, failed
-from tests.brokers import HELLO, WELCOME, Broker
+from tests.brokers import HELLO, WELCOME, Broker, connection, hang_up
 from tests.sessions import establish
 from tests.vm.hosts import FakeHost
 from vm.assembler import assemble
@@ -48,6 +48,13 @@ from wire.handshake import Peer
 
 DONE = Outcome(3, b"out", b"err", True, "")
 LIMITS = Limits(seconds=60.0)
+
+
+@pytest.fixture(autouse=True)
+def hung_up() -> Iterator[None]:
+    """Whatever a test has connected ends with it."""
+    yield
+    hang_up()
 
 
 def because(sentence: str) -> Result:
@@ -109,7 +116,10 @@ class Scene:
         await self.broker.say(command(*words or ("ping",), **changes), serial=serial)
 
     async def answers(self, count: int) -> list[tuple[int, Message]]:
-        return [await self.broker.hear() for _ in range(count)]
+        """The next ones; what goes on behind them has gone as far as it can."""
+        heard = [await self.broker.hear() for _ in range(count)]
+        await trio.testing.wait_all_tasks_blocked()
+        return heard
 
 
 def command(*words: str, **changes: Any) -> Command:
@@ -148,7 +158,7 @@ async def scene(
     at_once: Outcome | None = None,
 ) -> AsyncIterator[Scene]:
     ends = establish(Peer.AGENT)
-    ours, theirs = trio.testing.memory_stream_pair()
+    ours, theirs = connection()
     link = Link(ours, ends.initiator.transport, 10)
     broker = Broker(theirs, ends.responder.transport)
     await link.send(HELLO)
@@ -185,7 +195,7 @@ async def scene(
             except (LinkBroken, TurnedAway, WireError) as error:
                 here.ended = error
                 here.over.set()
-            await link.aclose()
+            link.close()
 
         async with trio.open_nursery() as sessions:
             sessions.start_soon(attend)
