@@ -32,7 +32,8 @@ class Node(NamedTuple):
     uuid: str
     rules: tuple[Sequence[acl.Rule], ...]
     """Lists of access rules, judged apart: a deny in any stands, else one must allow."""
-    facts: Mapping[str, str]
+    facts: Callable[[], Mapping[str, str]]
+    """As they are when a filter asks."""
     max_effect: Effect
 
 
@@ -207,7 +208,7 @@ def _filters(case: Case) -> Abstain | Refuse | None:
         return None
     try:
         wanted = filters.parse_all(case.command.filters, case.bounded)
-        return None if filters.matches(wanted, case.node.facts, case.bounded) else Abstain()
+        return None if filters.matches(wanted, case.node.facts(), case.bounded) else Abstain()
     except FilterError as error:
         return Refuse(FAULT, str(error))
 

@@ -245,7 +245,10 @@ class Agent:
         outcome = self._at_once(admitted, self._limits_of(asked.command), self._host)
         if outcome is None:
             return False
-        answer = self._begun(asked, admitted) or self._ended(asked, outcome, began)
+        seconds = trio.current_time() - began
+        answer = self._recorded(
+            asked, ("ran", _manner(asked, admitted)), ("ended", _end(outcome, seconds))
+        ) or _result(outcome, seconds)
         await asked.answer(messages.Optin(), answer)
         return True
 
@@ -286,32 +289,28 @@ class Agent:
         if late := expired(command, asked.session.now()):
             self._note("expired", asked, late._asdict())
             return messages.Expired()
-        if unable := self._begun(asked, errand.admitted):
+        if unable := self._recorded(asked, ("ran", _manner(asked, errand.admitted))):
             return unable
         began = trio.current_time()
         limits = self._limits_of(command)
         outcome = await self._runner.run(errand.admitted, limits, self._host, errand.stop)
-        return self._ended(asked, outcome, began)
+        seconds = trio.current_time() - began
+        self._note("ended", asked, _end(outcome, seconds))
+        return _result(outcome, seconds)
 
     def _limits_of(self, command: messages.Command) -> Limits:
         if not command.run_time:
             return self._limits
         return self._limits._replace(seconds=min(self._limits.seconds, command.run_time / 1000))
 
-    def _begun(self, asked: Asked, admitted: Admit) -> messages.Message | None:
-        """Note what is about to run, or has done nothing yet that shows; the answer where that cannot be."""
+    def _recorded(self, asked: Asked, *events: tuple[str, Mapping[str, object]]) -> messages.Message | None:
+        """Record what is about to run, or has run and not shown it yet; the answer where that cannot be."""
         try:
-            self._record("ran", asked, _manner(asked, admitted))
+            self._record(asked, *events)
         except AuditError as error:
             self._log.error(f"{error}; so nothing runs")
             return _result(failed("the audit log of this node cannot be written"), 0.0)
         return None
-
-    def _ended(self, asked: Asked, outcome: Outcome, began: float) -> messages.Message:
-        seconds = trio.current_time() - began
-        how = {"status": outcome.status, "fault": outcome.fault, "seconds": round(seconds, 6)}
-        self._note("ended", asked, how)
-        return _result(outcome, seconds)
 
     def _end_early(self, asked: Asked) -> messages.Message:
         self._note("cancelled", asked, {})
@@ -320,21 +319,20 @@ class Agent:
     def _note(self, event: str, asked: Asked, more: Mapping[str, object]) -> None:
         """Add to the audit log what is so, whether it can be written or not."""
         try:
-            self._record(event, asked, more)
+            self._record(asked, (event, more))
         except AuditError as error:
             self._log.error(str(error))
 
-    def _record(self, event: str, asked: Asked, more: Mapping[str, object]) -> None:
-        self._audit.write(
-            event,
-            serial=f"{asked.serial:016x}",
-            broker=asked.session.broker,
-            user=asked.command.user,
-            authenticated=asked.command.how.partition(" ")[0],
-            command=canonical(asked.command.words),
-            filters=asked.command.filters,
-            **more,
-        )
+    def _record(self, asked: Asked, *events: tuple[str, Mapping[str, object]]) -> None:
+        common = {
+            "serial": f"{asked.serial:016x}",
+            "broker": asked.session.broker,
+            "user": asked.command.user,
+            "authenticated": asked.command.how.partition(" ")[0],
+            "command": canonical(asked.command.words),
+            "filters": asked.command.filters,
+        }
+        self._audit.write_together(*[(event, {**common, **more}) for event, more in events])
 
 
 def _manner(asked: Asked, admitted: Admit) -> dict[str, str]:
@@ -347,6 +345,11 @@ def _manner(asked: Asked, admitted: Admit) -> dict[str, str]:
 def _without_thread(error: RuntimeError) -> Refuse:
     """The host has no thread left (threading.Thread.start)."""
     return Refuse(FAULT, f"the image could not be verified: {error}")
+
+
+def _end(outcome: Outcome, seconds: float) -> dict[str, object]:
+    """What it says of how one ended."""
+    return {"status": outcome.status, "fault": outcome.fault, "seconds": round(seconds, 6)}
 
 
 def _refusal(refused: Refuse) -> messages.Result:

@@ -1,4 +1,4 @@
-"""The audit log: append-only JSON lines, one write each, so that nothing is lost or mixed."""
+"""The audit log: append-only JSON lines, each in one write, so that nothing is lost or mixed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -46,16 +46,26 @@ class Audit:
 
     def write(self, event: str, **fields: object) -> None:
         """Add an event: `time`, `event`, the fields; no password, key or output. Raises AuditError."""
+        self.write_together((event, fields))
+
+    def write_together(self, *events: tuple[str, Mapping[str, object]]) -> None:
+        """Add events of one moment, each with its fields, in one write. Raises AuditError."""
         if self._descriptor is None:
             return
-        line = json.dumps({"time": timestamp(self._now()), "event": event, **self._whose, **fields}) + "\n"
+        now = timestamp(self._now())
+        lines = "".join(
+            [
+                json.dumps({"time": now, "event": event, **self._whose, **fields}) + "\n"
+                for event, fields in events
+            ]
+        )
         if self._torn:
-            line = "\n" + line
+            lines = "\n" + lines
         try:
-            written = os.write(self._descriptor, line.encode())
+            written = os.write(self._descriptor, lines.encode())
         except OSError as error:
             raise AuditError(f"cannot write to the audit log {self.path}: {error.strerror}") from error
-        self._torn = written != len(line)
+        self._torn = written != len(lines)
         if self._torn:
             raise AuditError(f"cannot write to the audit log {self.path}: no space for a whole line")
 

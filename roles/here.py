@@ -64,7 +64,7 @@ class Here(Local):
 
     def node(self) -> admission.Node:
         """What commands are judged by."""
-        return admission.Node(self._identity.uuid, (self._rules.value,), self.facts(), self._max_effect)
+        return admission.Node(self._identity.uuid, (self._rules.value,), self.facts, self._max_effect)
 
     # -- upkeep
 

@@ -65,7 +65,7 @@ def command(*words: str, **changes: Any) -> Command:
 
 
 def node(rules: str = "allow alice ALL", max_effect: Effect = Effect.EXECUTES) -> Node:
-    return Node(UUID, (acl.parse(rules, "acl"),), FACTS, max_effect)
+    return Node(UUID, (acl.parse(rules, "acl"),), lambda: FACTS, max_effect)
 
 
 def case(asked: Command | None = None, **changes: Any) -> Case:

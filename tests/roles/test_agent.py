@@ -172,7 +172,7 @@ async def scene(
         return at_once
 
     audit = Audit(tmp_path / "audit", now=lambda: 0.0)
-    node = Node(HELLO.uuid, (acl.parse(rules, "acl"),), {"role": "web"}, Effect.EXECUTES)
+    node = Node(HELLO.uuid, (acl.parse(rules, "acl"),), lambda: {"role": "web"}, Effect.EXECUTES)
     async with trio.open_nursery() as errands:
         made = agent(
             node=lambda: node,

@@ -43,6 +43,18 @@ def test_an_event_is_one_json_line(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_events_of_one_moment_are_lines_of_their_own(tmp_path: Path) -> None:
+    moments = iter((1.0, 2.0))
+    with Audit(tmp_path / "audit", now=lambda: next(moments)) as audit:
+        audit.write_together(("ran", {"serial": 1}), ("ended", {"serial": 1}))
+        audit.write("ran", serial=2)
+    assert [(event["event"], event["serial"], event["time"]) for event in events(tmp_path / "audit")] == [
+        ("ran", 1, "1970-01-01T00:00:01.000Z"),
+        ("ended", 1, "1970-01-01T00:00:01.000Z"),
+        ("ran", 2, "1970-01-01T00:00:02.000Z"),
+    ]
+
+
 def test_it_is_only_added_to(tmp_path: Path) -> None:
     path = tmp_path / "audit"
     for number in range(2):

@@ -62,7 +62,7 @@ async def test_the_time_is_that_of_the_question(tmp_path: Path, clock: Clock) ->
     first = node.facts()
     assert first["sys.fqdn"] == "web01.example.com"
     clock.seconds += 1
-    for later in (node.facts(), node.node().facts):
+    for later in (node.facts(), node.node().facts()):
         assert int(later["time.second"]) == (int(first["time.second"]) + 1) % 60
         assert {name: value for name, value in later.items() if not name.startswith("time.")} == {
             name: value for name, value in first.items() if not name.startswith("time.")
