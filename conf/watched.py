@@ -41,11 +41,11 @@ class Watched(Generic[T]):
         if self.path is None:
             return False
         try:
+            if _signature(os.stat(self.path)) == self._seen:
+                return False
             with self.path.open("rb") as stream:
                 status = os.fstat(stream.fileno())
-                seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-                if seen == self._seen:
-                    return False
+                seen = _signature(status)
                 insist_on_writers(self.path, status)
                 raw = stream.read(MAX_FILE + 1)
             if len(raw) > MAX_FILE:
@@ -59,3 +59,7 @@ class Watched(Generic[T]):
         self.value = self._parse(text, str(self.path))
         self.good = True
         return True
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
