@@ -75,7 +75,8 @@ class Uint:
         """MessagePack's positive fixint and uint 8 to 64."""
         if type(value) is not int:
             raise CodecError("expected a whole number")
-        self._check(value)
+        if not self._least <= value <= self._most:
+            raise self._out_of_bounds()
         return value.to_bytes(1, "big") if value < 0x80 else _tagged(value, _UINTS)
 
     def read(self, raw: bytes, at: int) -> tuple[int, int]:
@@ -83,12 +84,12 @@ class Uint:
         value, end = raw[at], at + 1
         if value >= 0x80:
             value, end = _number(raw, at, _UINTS, "a whole number")
-        self._check(value)
+        if not self._least <= value <= self._most:
+            raise self._out_of_bounds()
         return value, end
 
-    def _check(self, value: int) -> None:
-        if not self._least <= value <= self._most:
-            raise CodecError(f"expected a whole number from {self._least} to {self._most}")
+    def _out_of_bounds(self) -> CodecError:
+        return CodecError(f"expected a whole number from {self._least} to {self._most}")
 
 
 class Boolean:
@@ -160,8 +161,10 @@ class Text:
         except UnicodeEncodeError:
             raise CodecError("the text is not Unicode") from None
         size = len(encoded)
-        self._check(size)
-        self._obey(value)
+        if size > self._most:
+            raise self._too_long(size)
+        if self._rule is not None and not self._rule(value):
+            raise CodecError(f"expected {self._expected}")
         return (bytes((_FIX_TEXT | size,)) if size < 32 else _tagged(size, _TEXTS)) + encoded
 
     def read(self, raw: bytes, at: int) -> tuple[str, int]:
@@ -169,7 +172,8 @@ class Text:
         size, start = raw[at] ^ _FIX_TEXT, at + 1
         if size >= 32:
             size, start = _number(raw, at, _TEXTS, self._expected)
-        self._check(size)
+        if size > self._most:
+            raise self._too_long(size)
         end = start + size
         if end > len(raw):
             raise CodecError("ends too early")
@@ -177,16 +181,12 @@ class Text:
             value = raw[start:end].decode()
         except UnicodeDecodeError:
             raise CodecError("the text is not UTF-8") from None
-        self._obey(value)
-        return value, end
-
-    def _check(self, size: int) -> None:
-        if size > self._most:
-            raise CodecError(f"a text of {size} bytes is longer than {self._most}")
-
-    def _obey(self, value: str) -> None:
         if self._rule is not None and not self._rule(value):
             raise CodecError(f"expected {self._expected}")
+        return value, end
+
+    def _too_long(self, size: int) -> CodecError:
+        return CodecError(f"a text of {size} bytes is longer than {self._most}")
 
 
 def _count(raw: bytes, at: int, expected: str) -> tuple[int, int]:
