@@ -13,6 +13,7 @@ itself, and another way to start it would be one that nobody ever tries.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import os
@@ -124,6 +125,7 @@ def start(work: Work, spared: Sequence[int] = ()) -> Spawner:
     """
     try:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        gc.freeze()  # a collection would write to every object, and so unshare the pages that both have
         pid = os.fork()
     except OSError as error:
         raise SpawnError(f"cannot start a process: {error.strerror}") from error
