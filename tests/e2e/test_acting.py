@@ -195,9 +195,13 @@ def test_programs(node: Node) -> None:
     assert (failed.status, failed.output) == (2, "")
     assert "web01.example.com: ls: cannot access '/no-such-directory': No such file" in failed.errors
     assert "ls: cannot access" not in node.asked("exec", "--", "ls", "/no-such-directory").errors
-    both = ("exec", "--shell", "echo out; echo err >&2")
+    both = ("exec", "--", "sh", "-c", "echo out; echo err >&2")
     assert node.asked(*both) == (0, "out", "1 answered: 1 ok\n")
-    assert node.asked("--stderr", *both) == (0, "out", "web01.example.com: err\n1 answered: 1 ok\n")
+    assert node.asked("exec", "--stderr", *both[1:]) == (
+        0,
+        "out",
+        "web01.example.com: err\n1 answered: 1 ok\n",
+    )
     full = node.asked("exec", "--stderr", "--", "cp", "/etc/passwd", str(node.place / "full" / "x"))
     assert full.status == 1
     assert "No space left on device" in full.errors
