@@ -5,43 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
-from auth.keys import KeyFile, broker_key
-from conf.client import ClientConf, insist_on_file, load
 from errors import CwError
-from mesh.command import GRAMMAR, Command, UnknownVerb, canonical, split_shell
-from mesh.command import parse as parse_command
-from mesh.grammar import EXECUTES, WRITES
-from mesh.messages import VERSION, NoAuth, Request
-from mesh.printing import exit_status, harmless
-from roles.conversation import Caller, Ended, encoded
-from roles.credentials import chosen_key, method, user_name
-from roles.interrupts import INTERRUPTED
-from roles.options import Asked, UsageError, parse
+from mesh.command import GRAMMAR, canonical
+from mesh.printing import harmless
+from roles.checked import Checked, check, intention, without_mesh
+from roles.conversation import Caller
+from roles.credentials import method
+from roles.options import Asked, parse
 from roles.records import Asking, Record
-from roles.screen import Screen
-
-
-class Checked(NamedTuple):
-    """A command line that makes sense, with all that it takes to ask: nothing was sent yet.
-
-    `request` has no authentication yet; `key` is None where a password has to be asked for. `effect` is what
-    the command does to a node at most.
-    """
-
-    asked: Asked
-    conf: ClientConf
-    broker_key: bytes
-    key: KeyFile | None
-    request: Request
-    effect: str
-
-    @property
-    def acts(self) -> bool:
-        """Whether the user is to be asked if so many nodes are meant."""
-        return self.effect in (WRITES, EXECUTES) and not self.asked.yes
+from roles.screen import Screen, concluded
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     return carried_out(checked, _ask_all)
 
 
-Way = Callable[["Checked", Caller, Screen], int]
+Way = Callable[[Checked, Caller, Screen], int]
 """How a command is carried out; the exit status. Raises CwError."""
 
 
@@ -99,54 +72,12 @@ def _ask_all(checked: Checked, caller: Caller, screen: Screen) -> int:
     return concluded(caller.ask(checked.request, screen), screen)
 
 
-def check(asked: Asked) -> Checked:
-    """Everything that can be known to be wrong without a broker, found out. Raises CwError, status 2."""
-    command = _command(asked)
-    if asked.filters:
-        from mesh.filters import parse_all
-        from net.bounded import bounded
-
-        parse_all(asked.filters, bounded)
-    conf = load(Path(asked.config) if asked.config else None, asked.set)
-    if asked.config is None:
-        insist_on_file(conf)
-    timeout = conf.timeout if asked.timeout is None else asked.timeout
-    request = Request(
-        version=VERSION,
-        user=user_name(asked.username, conf.username),
-        auth=NoAuth(),
-        words=command.words,
-        filters=asked.filters,
-        mode="run",
-        targets=None,
-        timeout=round(timeout * 1000),
-        run_time=round(asked.run_time * 1000),
-        optouts=asked.optouts,
-    )
-    encoded(request)
-    key = chosen_key(asked.key, conf.key)
-    return Checked(asked, conf, broker_key(conf.broker_key, Path.cwd()), key, request, command.verb.effect)
-
-
-def _command(asked: Asked) -> Command:
-    """The command that goes to nodes; what the site has added is looked at where cw itself has no such."""
-    words = _without_mesh(asked.words)
-    if not words:
-        raise UsageError("a command is missing (see cw mesh --help)")
-    try:
-        return parse_command(words)
-    except UnknownVerb:
-        from roles.site import grammar
-
-        return parse_command(words, grammar(asked))
-
-
 def _help(asked: Asked) -> str:
     """The text of --help for the words; with what the site has added, if that can be read."""
     from roles.site import grammar
     from roles.usage import described, usage
 
-    words = _without_mesh(asked.words)
+    words = without_mesh(asked.words)
     try:
         known = grammar(asked)
     except CwError as error:
@@ -154,34 +85,3 @@ def _help(asked: Asked) -> str:
         sentence = harmless(os.fsencode(str(error)))
         print(f"cw: {sentence}; so this is without the site's own commands", file=sys.stderr)
     return usage(described(words, known))
-
-
-def _without_mesh(words: tuple[str, ...]) -> tuple[str, ...]:
-    """`mesh` in front is no word of the command, and a single word behind it is a whole line."""
-    if words[:1] != ("mesh",):
-        return words
-    return split_shell(words[1]) if len(words) == 2 else words[1:]
-
-
-def intention(checked: Checked) -> str:
-    """One line: what would be asked, of whom, by whom."""
-    request = checked.request
-    proof = f"the key {checked.key.public.hex()}" if checked.key else "a password"
-    where = "".join(f" -w {canonical([text])}" for text in request.filters)
-    line = f"{canonical(request.words)}{where}, asked of {checked.conf.broker} by {request.user} with {proof}"
-    return harmless(f"nothing sent: {line}".encode())
-
-
-def concluded(ended: Ended, screen: Screen) -> int:
-    """The exit status of a single request, once everything that came of it is printed.
-
-    Raises what ended the request early.
-    """
-    tally = screen.over(ended.tally)
-    if ended.sessions is not None:
-        screen.close()
-    if ended.interrupted:
-        return INTERRUPTED
-    if ended.failure:
-        raise ended.failure
-    return exit_status(tally)

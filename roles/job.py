@@ -14,7 +14,8 @@ from mesh.formats.comparison import compared, text_of
 from mesh.messages import Identity
 from mesh.printing import UNASKED, Answer
 from mesh.words import split
-from roles.client import carried_out, check
+from roles.checked import check
+from roles.client import carried_out
 from roles.history import Job, job
 from roles.jobs import command, when
 from roles.options import OPTIONS, Asked, Option, UsageError, none_of, parse

@@ -16,10 +16,10 @@ from mesh.formats.names import fold
 from mesh.messages import Identity
 from mesh.printing import OK, Answer, Tally, exit_status, line, summary
 from mesh.rolling import Turns, drawn, in_order
-from roles.client import Checked, concluded
+from roles.checked import Checked
 from roles.conversation import Caller
 from roles.interrupts import INTERRUPTED
-from roles.screen import Screen
+from roles.screen import Screen, concluded
 from roles.turns import Rollout
 
 PLAN_TIME = 10.0

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mesh.printing import LINE, Answer, Printer, Tally, error_lines, harmless, summary, timing
+from mesh.printing import LINE, Answer, Printer, Tally, error_lines, exit_status, harmless, summary, timing
+from roles.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from mesh.formats import Collector
+    from roles.conversation import Ended
     from roles.options import Asked
     from roles.progress import Progress
     from roles.records import Record
@@ -119,6 +121,21 @@ class Screen:
     def _hide_progress(self) -> None:
         if self._progress:
             self._progress.hide()
+
+
+def concluded(ended: Ended, screen: Screen) -> int:
+    """The exit status of a single request, once everything that came of it is printed.
+
+    Raises what ended the request early.
+    """
+    tally = screen.over(ended.tally)
+    if ended.sessions is not None:
+        screen.close()
+    if ended.interrupted:
+        return INTERRUPTED
+    if ended.failure:
+        raise ended.failure
+    return exit_status(tally)
 
 
 def _put(descriptor: int, text: str) -> None:

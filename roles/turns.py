@@ -9,7 +9,7 @@ from errors import CwError
 from mesh.messages import Identity
 from mesh.printing import LOST, SILENT, UNASKED, Answer, Tally, exit_status, summary
 from mesh.rolling import Turns
-from roles.client import Checked
+from roles.checked import Checked
 from roles.conversation import Caller, Ended, encoded
 from roles.interrupts import INTERRUPTED
 from roles.screen import Screen
