@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,7 +211,7 @@ LISTEN = Kind(
     list,
 )
 OPTIONAL_LISTEN = Kind('HOST:PORT, such as "127.0.0.1:9315", or ""', _anywhere(_optional_listen))
-FACTS = Kind('a table of facts, such as { role = "web" }', _anywhere(_facts), dict)
+FACTS = Kind('a table of facts, each a text, such as { role = "web" }', _anywhere(_facts), dict)
 
 
 def escaped(text: str) -> str:
@@ -239,5 +240,15 @@ def shown(value: object) -> str:
     elif isinstance(value, str):
         text = f'"{escaped(value[:100])}"'
     else:
-        text = repr(value) if isinstance(value, int | float | dict | list) else str(value)
+        text = _several(value)
     return text if len(text) <= 80 else text[:76] + " ..."
+
+
+def _several(value: object) -> str:
+    """A value that is no text, as TOML has it; of many in it the first, as no more is shown."""
+    match value:
+        case list():
+            return f"[{', '.join(shown(one) for one in value[:20])}]"
+        case dict() if value:
+            return f"{{ {', '.join(f'{name} = {shown(one)}' for name, one in islice(value.items(), 20))} }}"
+    return str(value)  # of an empty table, too

@@ -332,6 +332,8 @@ class Agent:
             "command": canonical(asked.command.words),
             "filters": asked.command.filters,
         }
+        if asked.command.mode != "run":
+            common["mode"] = asked.command.mode
         self._audit.write_together(*[(event, {**common, **more}) for event, more in events])
 
 

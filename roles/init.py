@@ -9,7 +9,7 @@ import secrets
 import shlex
 import shutil
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +26,9 @@ from errors import CwError
 from net.builtin import host_fqdn
 from roles.arguments import Parser, UsageError
 from roles.drafts import Drafts
+
+RULES = '# Access rules: allow|deny USER|%GROUP|ALL "PATTERN"|ALL [final] [as USER] [effect EFFECT]\n'
+"""How an `acl` begins."""
 
 EXAMPLES = """\
   cw init site                                         broker, agent and user on this host alone
@@ -54,6 +57,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _directory(text: str) -> Path:
+    """An empty word would be the current directory: it is what an unset variable of a script leaves."""
+    if not text:
+        raise ArgumentTypeError("expected a directory, got an empty word")
+    return Path(text)
+
+
 def parser() -> Parser:
     """The command line."""
     words = Parser(
@@ -62,7 +72,9 @@ def parser() -> Parser:
         "are on this host, or, beside the broker, of one more agent. Overwrites nothing.",
         EXAMPLES,
     )
-    words.add_argument("directory", metavar="DIR", type=Path, help="where everything goes; made if need be")
+    words.add_argument(
+        "directory", metavar="DIR", type=_directory, help="where everything goes; made if need be"
+    )
     words.add_argument("--listen", metavar="HOST:PORT", help=f"where the broker listens ({LISTEN})")
     words.add_argument("--user", metavar="NAME", help="the first user (the current one)")
     words.add_argument("--agent", metavar="NAME", help="make an agent of that FQDN instead of a site")
@@ -108,7 +120,7 @@ def _site(options: Namespace) -> list[str]:
     key = drafts.key(f"{user}.key", SIGNING, user, secrets.token_bytes(32), owner=_number_of(user))
     drafts.text("trusted", f"# Keys of users: HEX NAME (cw trust edits this)\n{key.hex()} {user}\n")
     drafts.text("agents", f"# Keys of agents: HEX FQDN (cw trust edits this)\n{agent.hex()} {name}\n")
-    drafts.text("acl", f"# Access rules: allow|deny USER|%GROUP|ALL PATTERN|ALL [final]\nallow {user} ALL\n")
+    drafts.text("acl", f"{RULES}allow {user} ALL\n")
     drafts.directory("commands", 0o755)
     drafts.directory("gatherers", 0o755)
     if not installed:

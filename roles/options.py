@@ -279,6 +279,7 @@ def begun(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
         if not word.startswith("-") or word == "-":
             words.append(word)
             continue
+        _insist_on_dashes(words)
         name, attached = _spelled(word)
         option = by_name.get(name)
         if option is None:
@@ -301,6 +302,12 @@ def begun(argv: Sequence[str], options: Sequence[Option] = OPTIONS) -> Asked:
         except ValueError as error:
             raise UsageError(f"{name}: expected {error}, got {attached[:40]!r}") from error
     return asked._replace(words=tuple(words))
+
+
+def _insist_on_dashes(words: Sequence[str]) -> None:
+    """Raises UsageError before an option that may be the program's that exec has been given already."""
+    if words[:-1] in EXEC:
+        raise UsageError("a program and its arguments go behind --: cw exec -- ARGV…")
 
 
 def _insist_on_sense(asked: Asked) -> None:

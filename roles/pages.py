@@ -82,8 +82,9 @@ A line for each node, as answers arrive: its name, its exit status and what it p
 stands below, after four spaces. What acts on a terminal is shown as \\xNN. A node that took part and did not
 answer has - in the place of the status, then lost, silent or expired.
 
-Of a node, status 124 means that the command was killed at its run time, 125 that it could not be run, 126
-that it was refused.
+Of a node, status 124 means that the command was killed at its run time, 125 that it could not be run or
+reached a limit, 126 that it was refused. A node that is silent at the timeout may still be running it:
+--run-time ends it there, and so does Ctrl-C here.
 
 A summary follows on standard error: how many answered, how many of those succeeded or failed, and how many
 opted out, denied, expired or were lost. Options print answers in other forms.

@@ -29,7 +29,7 @@ NOBODY = Tally()
 
 
 class NotConfirmed(CwError):
-    """Not confirmed: nothing was run."""
+    """Nothing was run: it was not confirmed."""
 
 
 class Alike(CwError):
@@ -167,6 +167,10 @@ def _objects(batches: Sequence[Sequence[Identity]], form: str) -> str:
     )
 
 
+def _nodes(nodes: Sequence[Identity]) -> str:
+    return "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
+
+
 def _confirm(nodes: Sequence[Identity], checked: Checked, screen: Screen) -> None:
     """Ask on the terminal whether so many are meant, if the command acts on them. Raises NotConfirmed."""
     above = checked.conf.confirm_above
@@ -175,11 +179,11 @@ def _confirm(nodes: Sequence[Identity], checked: Checked, screen: Screen) -> Non
     words = canonical(checked.request.words)
     if not sys.stdin.isatty():
         raise NotConfirmed(
-            f"{words} would go to {len(nodes)} nodes, more than mesh.confirm_above = {above}: give --yes"
+            f"{words} would go to {_nodes(nodes)}, more than mesh.confirm_above = {above}: give --yes"
         )
     who = fold(node.fqdn for node in in_order(nodes))
     shown = who if len(who) <= 200 else f"{who[:200]}…"
-    screen.tell(f"{words}: {checked.effect} on {len(nodes)} nodes: {shown}")
+    screen.tell(f"{words}: {checked.effect} on {_nodes(nodes)}: {shown}")
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.buffer.readline().strip().lower() not in (b"y", b"yes"):
         raise NotConfirmed

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from roles.progress import Progress
     from roles.records import Record
 
+TELLING = ("json", "jsonl", "pretty", "xml", "yaml")
+"""Forms that have the error output of nodes in them."""
+
 
 class Screen:
     """Standard output and standard error, as the options want them; and the `record` of what came.
@@ -33,6 +36,8 @@ class Screen:
         self._printer = self._chosen_printer()
         self._progress: Progress | None = None
         self._times: list[tuple[float, str]] = []
+        self._unseen = 0
+        """Nodes that failed, and wrote to their error output what is not shown."""
 
     @property
     def due(self) -> float | None:
@@ -69,6 +74,8 @@ class Screen:
             return
         self._printer.print(answers)
         verbose, stderr = self._asked.verbose, self._asked.verbose or self._asked.stderr
+        if not stderr and self._asked.form not in TELLING:
+            self._unseen += sum(bool(answer.status and answer.error_output) for answer in answers)
         told = (timing(one, elapsed) * verbose + error_lines(one) * stderr for one in answers)
         self._put_aside("".join(told))
 
@@ -94,6 +101,9 @@ class Screen:
             self._put_aside(histogram(self._times, columns(sys.stderr.fileno())))
         if not self._asked.quiet:
             self._put_aside(f"{summary(self.tally)}\n")
+            if self._unseen and sys.stderr.isatty():
+                failed = "a node" if self._unseen == 1 else f"{self._unseen} nodes"
+                self.tell(f"--stderr shows what {failed} that failed wrote to the error output")
 
     def write(self, text: str) -> None:
         """To standard output; an OSError of that ends the command."""

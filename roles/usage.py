@@ -94,7 +94,7 @@ def _families(verbs: Sequence[Verb]) -> str:
         first, *rest = (part if isinstance(part, str) else part.usage for part in verb.form)
         place = 1 if len(rest) > 1 and isinstance(verb.form[1], Argument) else 0
         families.setdefault(first, {}).setdefault(_TIE.join(rest[:place]), []).append(_TIE.join(rest[place:]))
-    return ", ".join(f"{first}{_TIE}{_rows(family)}".rstrip(_TIE) for first, family in families.items())
+    return "; ".join(f"{first}{_TIE}{_rows(family)}".rstrip(_TIE) for first, family in families.items())
 
 
 def _rows(family: Mapping[str, Sequence[str]]) -> str:

@@ -83,7 +83,7 @@ def _ping(diagnosis: Diagnosis, way: Way, user: str, key: KeyFile, here: BrokerH
     if not tally.closed:
         diagnosis.warn("ping", "no node is connected to the broker", "cw cogd on a node; cw doctor there")
     elif tally.denied and not tally.ok:
-        diagnosis.fail("ping", found, f"in the acl file of a node: allow {user} ALL")
+        diagnosis.fail("ping", found, f'in the acl file of a node: allow {user} "ping"')
     elif tally.ok + tally.denied + tally.optouts < tally.closed:
         diagnosis.warn("ping", found, "cw ping names those nodes; there: cw doctor")
     else:

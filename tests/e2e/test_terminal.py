@@ -224,6 +224,13 @@ def test_how_far_it_is_is_shown_until_it_is_over(mesh: Mesh) -> None:
         assert PROGRESS.search(terminal.said)
 
 
+def test_where_a_failure_may_be_explained(mesh: Mesh) -> None:
+    with hanging(mesh.site) as node, Terminal(mesh.site, mesh.site.asking("ping")) as terminal:
+        node.say(Optin(), Result(1, b"", b"why\n", False, 0), serial=commanded(node))
+        said = terminal.ended()[1]
+    assert said.endswith("cw: --stderr shows what a node that failed wrote to the error output\n")
+
+
 UNSEEN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "quiet": ((), ("-q",)),
     "no terminal": (("sh", "-c", 'exec "$@" 2>/dev/null', "sh"), ()),

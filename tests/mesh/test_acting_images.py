@@ -168,7 +168,7 @@ def test_a_program_runs_with_its_words_as_they_are() -> None:
 def test_a_shell_runs_the_line_as_it_is() -> None:
     host = with_programs({"/bin/sh": (127, b"out\n", b"err\n")})
     outcome = outcome_of(["exec", "--shell", "echo %[a]s %d | wc; x"], host)
-    assert host.programs.ran == [(b"/bin/sh", b"-c", b"echo %[a]s %d | wc; x")]
+    assert host.programs.ran == [(b"/bin/sh", b"-c", b"--", b"echo %[a]s %d | wc; x")]
     assert (outcome.status, outcome.output, outcome.error_output) == (127, b"out\n", b"err\n")
 
 

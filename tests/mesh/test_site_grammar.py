@@ -109,12 +109,12 @@ def test_what_is_no_usage(usage: str) -> None:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"sentence": "says so", "effect": "pure"}, "usage: expected at most 16 words with .*, got nothing"),
-    (a_command() | {"usage": ["disk"]}, r"usage: expected at most 16 words with .*, got \['disk'\]"),
+    (a_command() | {"usage": ["disk"]}, r'usage: expected at most 16 words with .*, got \["disk"\]'),
     (a_command(sentence=None), "sentence: expected a line of 1 to 50 characters, got nothing"),
     (a_command(sentence=""), 'sentence: expected .*, got ""'),
     (a_command(sentence="x" * 51), "sentence: expected .*"),
     (a_command(sentence="two\nlines"), r'sentence: expected .*, got "two\\u000alines"'),
-    (a_command(sentence=["x"]), r"sentence: expected .*, got \['x'\]"),
+    (a_command(sentence=["x"]), r'sentence: expected .*, got \["x"\]'),
     (a_command(effect=None), 'effect: expected one of "pure", "reads", "writes", "executes", got nothing'),
     (a_command(effect="destroys"), 'effect: expected .*, got "destroys"'),
     (a_command(effect=1), "effect: expected .*, got 1"),

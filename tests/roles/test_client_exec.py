@@ -33,7 +33,8 @@ def test_the_words_of_exec(line: str, words: tuple[str, ...]) -> None:
     ("words", "complaint"),
     [
         (["ping", "--shell"], "unknown option --shell"),
-        (["exec", "ls", "--shell", "x"], "unknown option --shell"),
+        (["exec", "ls", "--shell", "x"], "a program and its arguments go behind --: cw exec -- ARGV…"),
+        (["exec", "id", "-u"], "a program and its arguments go behind --: cw exec -- ARGV…"),
         (["exec", "ls"], "unrecognised command: exec ls (expected exec -- ARGV…, exec --shell LINE)"),
         (
             ["exec", "--shell", "ls", "x"],

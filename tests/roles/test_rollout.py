@@ -427,7 +427,7 @@ def test_what_is_to_be_confirmed_does_nothing_to_the_terminal(mesh: Mesh, termin
     mesh.plan(1)
     os.write(terminal, b"n\n")
     ended = mesh.ask("exec", "--set", "mesh.confirm_above=0", "--", "echo", "\x1b[2J\nping: pure")
-    assert ended.errors.startswith('cw: exec -- echo "\\x1b[2J\\x0aping: pure": executes on 1 nodes: web01')
+    assert ended.errors.startswith('cw: exec -- echo "\\x1b[2J\\x0aping: pure": executes on 1 node: web01')
 
 
 @pytest.mark.parametrize("answer", [b"\n", b"n\n", b"yeah\n", b"\xff\n", b"\x04"])
@@ -436,7 +436,7 @@ def test_anything_else_on_the_terminal(mesh: Mesh, terminal: int, answer: bytes)
     os.write(terminal, answer)
     ended = mesh.ask(*UNIT, "--set", "mesh.confirm_above=2")
     assert (ended.status, ended.output) == (2, "")
-    assert ended.errors.endswith("cw: Not confirmed: nothing was run.\n")
+    assert ended.errors.endswith("cw: Nothing was run: it was not confirmed.\n")
     assert len(mesh.requests) == 1
 
 

@@ -142,7 +142,7 @@ def test_whose_a_word_is_comes_before_what_is_wrong_with_others(place: Place) ->
 def test_the_help_lists_them_apart(place: Place, capfd: Said) -> None:
     assert cw.main(["mesh", "--help", *place.options]) == 0
     shown = capfd.readouterr().out.splitlines()
-    assert "  of this site: disk free PATH…, show disk" in shown
+    assert "  of this site: disk free PATH…; show disk" in shown
     assert len(shown) <= 24
     assert cw.main(["mesh", "--help"]) == 0
     assert "of this site" not in capfd.readouterr().out

@@ -15,7 +15,7 @@ from vm.program import WORD
 QUESTIONS = frozenset({b"identify", b"pkg-version", b"pkg-latest", b"svc-run-status", b"svc-boot-status"})
 """What `cw localsys` can be asked without changing the host."""
 
-SHELL = (b"/bin/sh", b"-c")
+SHELL = (b"/bin/sh", b"-c", b"--")
 
 NOT_FOUND, NOT_RUN = 127, 126
 """Exit statuses of what did not start, as a shell has them (POSIX, Shell Command Language, 2.8.2)."""
