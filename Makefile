@@ -56,7 +56,7 @@ format: $(READY)  ## put every file in the house's form
 
 dist: dist/cw  ## the one file, dist/cw
 
-bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a broker and a client of ten thousand (7 minutes)
+bench: dist/cw $(READY)  ## measure start-up, an idle agent, the machine, a broker and a client of ten thousand (4 minutes)
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.agents
 	$(BIN)/python -m bench.vm
