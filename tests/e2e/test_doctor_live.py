@@ -98,7 +98,7 @@ def test_a_node_that_denies_everything_and_then_is_gone(mesh: Mesh) -> None:
     mesh.agent.wait_for("was read again")
     agent, ping = besides(mesh.doctor())
     assert agent.startswith(f"FAIL  cogd: acl.file: {acl} allows nothing, so every command is denied; ")
-    cure = f"in the acl file of a node: allow {site.user} ALL"
+    cure = f'in the acl file of a node: allow {site.user} "ping"'
     assert ping == f"FAIL  cw: ping: 0 answered; 1 denied; to mend it: {cure}"
     mesh.agent.stop()
     mesh.broker.wait_for("agent web01.example.com at 127.0.0.1 is gone")

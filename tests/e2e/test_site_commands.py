@@ -158,7 +158,7 @@ def test_the_first_word_is_a_subcommand(mesh: Mesh) -> None:
 
 def test_the_help_has_them(mesh: Mesh) -> None:
     shown = mesh.site.ask("mesh", "--help").output.splitlines()
-    assert "  of this site: greet NAME…, show role, say [TEXT…]" in shown
+    assert "  of this site: greet NAME…; show role; say [TEXT…]" in shown
     shown = mesh.site.ask("greet", "--help").output.splitlines()
     assert shown[1:3] == [
         "  of this site:",

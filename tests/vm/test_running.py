@@ -51,7 +51,7 @@ def outcome_of(body: str, *arguments: str, programs: Recorded, limits: Limits | 
     return ran(main_of(body), *arguments, host=host, limits=limits)
 
 
-SHELL = (b"/bin/sh", b"-c")
+SHELL = (b"/bin/sh", b"-c", b"--")
 
 WORDS = [
     ('exec "%[a]s; ls" %b', (*SHELL, b"%[a]s; ls")),
