@@ -29,6 +29,21 @@ FLAGS = ("-ISB",)
 """What dist/cw's first line gives the interpreter."""
 
 
+STUBBORN = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def note():
+    with open(sys.argv[1], "a") as notes: notes.write(f"{os.getpid()}\\n")
+note()
+if not os.fork():
+    os.setsid()
+    if os.fork(): os._exit(0)
+    note()
+signal.pause()
+"""
+"""Ignores SIGTERM, and has started another that has left it, its group and its session."""
+
+
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for what nothing announces, such as the state of a process; fails as "never `what`"."""
     deadline = time.monotonic() + PATIENCE

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.accounts import account
-from tests.e2e.harness import Finished, Process, Site, audited, begun, state, until
+from tests.e2e.harness import STUBBORN, Finished, Process, Site, audited, begun, state, until
 
 MOUNTS = """
 set -e
@@ -237,21 +237,6 @@ def test_a_client_that_leaves_stops_nothing_that_executes(node: Node, end: str) 
     assert client.finished().status == (-signal.SIGKILL if end == "gone" else 5)
     fifo.write_text("yes\n")
     until(lambda: done.exists() and done.read_text() == "yes\n", "done")
-
-
-STUBBORN = """
-import os, signal, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-def note():
-    with open(sys.argv[1], "a") as notes: notes.write(f"{os.getpid()}\\n")
-note()
-if not os.fork():
-    os.setsid()
-    if os.fork(): os._exit(0)
-    note()
-signal.pause()
-"""
-"""Ignores SIGTERM, and has started another that has left it, its group and its session."""
 
 
 def stubborn(notes: Path) -> tuple[str, ...]:

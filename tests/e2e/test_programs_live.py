@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from mesh.messages import Result
-from tests.e2e.harness import Site, state, until
+from tests.e2e.harness import STUBBORN, Site, state, until
 from tests.e2e.played import Node, children, gone, image, running
 
 MEBIBYTE = 1 << 20
@@ -35,22 +35,6 @@ def own(place: Site) -> Iterator[Node]:
     """An agent of the test's own."""
     with Node(place, f"own-{uuid4().hex}") as node:
         yield node
-
-
-STUBBORN = """
-import os, signal, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-def note():
-    with open(sys.argv[1], "a") as file: file.write(f"{os.getpid()}\\n")
-note()
-if not os.fork():
-    os.setsid()
-    if os.fork(): os._exit(0)
-    note()
-    signal.pause()
-signal.pause()
-"""
-"""Leaves its group and its parent, ignores SIGTERM, and says which two processes are left."""
 
 
 def python(script: str, *arguments: str) -> tuple[str, ...]:
