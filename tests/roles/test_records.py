@@ -103,6 +103,8 @@ def test_answers_are_written_while_they_come(monkeypatch: pytest.MonkeyPatch) ->
     assert len(job(1)[1]) == 256
     found, _ = job(1)
     assert (found.status, found.seconds) == (None, None)
+    record.end(Tally(), 0)
+    assert job(1)[0].status == 0
 
 
 def test_two_commands_at_once() -> None:
