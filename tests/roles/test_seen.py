@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,25 +105,32 @@ def a_directory(path: Path) -> None:
     path.mkdir()
 
 
+def made(path: Path, script: str) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(script)
+
+
 def other_tables(path: Path) -> None:
-    sqlite3.connect(path).execute("CREATE TABLE answer (name TEXT)")
+    made(path, "CREATE TABLE answer (name TEXT)")
 
 
 def an_endless_view(path: Path) -> None:
-    sqlite3.connect(path).executescript(
+    made(
+        path,
         "CREATE TABLE job (id INTEGER PRIMARY KEY, command TEXT);"
         "CREATE VIEW answer AS WITH RECURSIVE n(rowid, fqdn) AS (SELECT 1, 'x' UNION ALL SELECT rowid + 1,"
-        " 'x' FROM n) SELECT rowid, fqdn FROM n;"
+        " 'x' FROM n) SELECT rowid, fqdn FROM n;",
     )
 
 
 def other_types(path: Path) -> None:
-    sqlite3.connect(path).executescript(
+    made(
+        path,
         "CREATE TABLE job (id INTEGER PRIMARY KEY, command); CREATE TABLE output (id INTEGER, bytes);"
         "CREATE TABLE answer (job, fqdn, outcome, output);"
         "INSERT INTO job VALUES (1, 'show facts'), (2, NULL), (3, x'ff'), (4, 1.5);"
         "INSERT INTO output VALUES (1, 'text=1'), (2, NULL), (3, 5);"
-        "INSERT INTO answer VALUES (1, x'ff', 'ok', 1), (1, NULL, 'ok', 2), (1, 5, 'ok', 3);"
+        "INSERT INTO answer VALUES (1, x'ff', 'ok', 1), (1, NULL, 'ok', 2), (1, 5, 'ok', 3);",
     )
 
 
