@@ -72,8 +72,11 @@ class Line:
         """Send it all; LinkBroken too if the peer accepts nothing for `patience` seconds."""
         sent = self._push(sealed)
         while sent < len(sealed):
-            with trio.move_on_after(patience) as waiting:
-                await trio.lowlevel.wait_writable(self._sock)
+            try:
+                with trio.move_on_after(patience) as waiting:
+                    await trio.lowlevel.wait_writable(self._sock)
+            except trio.ClosedResourceError as error:
+                raise LinkBroken("the connection broke") from error
             if waiting.cancelled_caught:
                 raise LinkBroken(f"nothing more was accepted for {patience:g} s")
             sent += self._push(memoryview(sealed)[sent:])
@@ -88,6 +91,8 @@ class Line:
 
     async def receive(self, patience: float) -> bytes:
         """The next bytes, none at the end; LinkBroken too if there are none for `patience` seconds."""
+        if self._sock.fileno() < 0:  # closed: Trio would note down a wait for descriptor -1 for good
+            raise LinkBroken("the connection broke")
         try:
             with trio.move_on_after(patience):
                 await trio.lowlevel.wait_readable(self._sock)

@@ -241,6 +241,28 @@ async def test_closing_wakes_whoever_reads(autojump_clock: trio.testing.MockCloc
             await link.receive()
 
 
+async def test_closing_wakes_whoever_sends(autojump_clock: trio.testing.MockClock) -> None:
+    ours, _ = connection()
+
+    async def close() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        ours.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(close)
+        with pytest.raises(LinkBroken):
+            await ours.send(bytes(10_000_000), 10)
+
+
+async def test_nothing_comes_or_goes_once_it_is_closed() -> None:
+    ours, _ = connection()
+    ours.close()
+    with pytest.raises(LinkBroken):
+        await ours.receive(10)
+    with pytest.raises(LinkBroken):
+        await ours.send(b"x", 10)
+
+
 async def test_out_of_turn(autojump_clock: trio.testing.MockClock) -> None:
     link, broker = await greeted()
     with pytest.raises(WireError, match="HELLO"):

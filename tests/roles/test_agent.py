@@ -650,3 +650,13 @@ async def test_a_result_that_nobody_takes_is_dropped(
         await trio.testing.wait_all_tasks_blocked()
         assert isinstance(here.ended, LinkBroken)
     assert [entry["event"] for entry in audited(tmp_path)] == ["ran", "ended"]
+
+
+async def test_an_answer_that_fails_while_its_command_is_considered_ends_only_the_session(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path) as here:
+        await here.ask(1)
+        await here.broker.stream.aclose()
+        await here.over.wait()
+        assert isinstance(here.ended, LinkBroken)
