@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from host.descendants import below
 
-_LONGEST = 65_536
-"""Bytes that are read of a status: the groups of its user are in it, and there may be many."""
+_LONGEST = 1 << 20
+"""Bytes that are read of a status: before memory come up to 65,536 groups (setgroups(2))."""
 
 
 class Ceiling(NamedTuple):

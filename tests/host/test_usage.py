@@ -22,6 +22,9 @@ READY = "print('ready', flush=True); sys.stdin.read()"
 SHAPES = {
     "memory": f"held = b'x' * {HELD}; {READY}",
     "memory that is shared": f"held = mmap.mmap(-1, {HELD}); held.write(b'x' * {HELD}); {READY}",
+    "memory of one in as many groups as there may be": (
+        f"os.setgroups(range(2**31, 2**31 + 65536)); held = b'x' * {HELD}; {READY}"
+    ),
     "memory of a child's child": (
         f"for _ in range(2):\n  if os.fork(): os.wait(); sys.exit()\nheld = b'x' * {HELD}; {READY}"
     ),
