@@ -64,6 +64,11 @@ def test_the_agents_unit_lets_what_runs_end_and_a_command_that_takes_all_memory_
     assert "OOMPolicy=continue" in lines
 
 
+def test_the_agents_unit_leaves_the_bound_of_processes_to_the_agent() -> None:
+    """The usual one, 15 % of what a host can have, is below ours on a small one: nobody would exceed ours."""
+    assert "TasksMax=infinity" in (SAMPLES / "systemd" / "cogd.service").read_text().splitlines()
+
+
 WRITTEN = {
     "LogsDirectory": ("/var/log", (MeshdConf().audit.file, CogdConf().audit.file)),
     "StateDirectory": ("/var/lib", (CogdConf().agent.state_dir / "uuid",)),
