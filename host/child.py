@@ -62,11 +62,14 @@ class Child:
         self._send(signal.SIGKILL)
 
     def bury(self) -> int:
-        """Take leave of a child that has ended: its exit status, or minus the signal."""
+        """Take leave of a child that has ended: its exit status, or minus the signal.
+
+        Who traces it reaps it first (ptrace(2)), when they like: then the status is 0, and a zombie stays.
+        """
         if self._condemned:
             self._send(signal.SIGKILL)
         os.close(self.ended)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, os.WNOHANG)[1])
 
     def _weigh(self) -> None:
         """Too much memory is what is too much at the next look too: a program that is being started counts

@@ -343,3 +343,23 @@ def test_where_it_may_not_go_first_it_takes_turns_too() -> None:
     with spawning(refuse) as spawner:
         assert spawner.start(1, "channel.send(b'x')").recv(64) == b"x"
         assert os.sched_getscheduler(spawner.process.pid) == os.sched_getscheduler(0)
+
+
+def test_a_child_whose_end_is_kept_from_the_spawner_keeps_nobody_waiting(spawner: Spawner) -> None:
+    """A process that is traced is reaped by its tracer first (ptrace(2))."""
+    trace = """
+import ctypes
+set_ptracer, seize = 0x59616D61, 0x4206
+libc = ctypes.CDLL(None)
+libc.prctl(set_ptracer, ctypes.c_ulong(-1), 0, 0, 0)
+traced, (ours, theirs) = os.getpid(), os.pipe()
+if os.fork() == 0:
+    channel.send(b'failed' if libc.ptrace(seize, traced, None, None) else b'ready')
+    os.write(theirs, b'x')
+    channel.recv(1)
+    os._exit(0)
+os.read(ours, 1)
+"""
+    assert spawner.start(1, trace).recv(64) == b"ready"
+    assert spawner.ended()[0] == 1
+    assert spawner.start(2, "channel.send(b'x')").recv(1) == b"x"
