@@ -189,6 +189,16 @@ def _leave(life: Callable[[], None]) -> None:
         os._exit(status)
 
 
+def _watched(pid: int, limit: float, ceiling: Ceiling) -> Child:
+    """The child of that process id, which has hardly begun: it is killed where OSError is raised."""
+    try:
+        return Child(pid, limit, ceiling)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
 class _Children:
     """The children by their numbers, and the socket that says what is to be done with them."""
 
@@ -239,13 +249,14 @@ class _Children:
                 pid = os.fork()
                 if pid == 0:
                     _leave(lambda: self._live(channel))
+            child = _watched(pid, limit, ceiling)
         except (OSError, ValueError):
             self._tell(number, NOT_STARTED)
             return
         # The child does so too, so that neither side is too late; it may have run another program or ended.
         with suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)
-        self._children[number] = Child(pid, limit, ceiling)
+        self._children[number] = child
 
     def _live(self, channel: socket.socket) -> None:
         if self._policy:

@@ -363,3 +363,18 @@ os.read(ours, 1)
     assert spawner.start(1, trace).recv(64) == b"ready"
     assert spawner.ended()[0] == 1
     assert spawner.start(2, "channel.send(b'x')").recv(1) == b"x"
+
+
+def test_a_child_that_cannot_be_watched_is_none() -> None:
+    """The host has no descriptor left for it."""
+    refuse = """
+opened = os.pidfd_open
+def refuse(pid):
+    os.pidfd_open = opened
+    raise OSError(23, "no")
+os.pidfd_open = refuse
+"""
+    with spawning(refuse) as spawner:
+        spawner.start(1, HOLD)
+        assert spawner.ended() == (1, parent.NOT_STARTED)
+        assert spawner.start(2, "channel.send(b'x')").recv(1) == b"x"
