@@ -55,6 +55,10 @@ _INTERNAL_ERROR = 70
 _Policy = tuple[int, os.sched_param]
 """How the kernel gives a process its turns (sched(7))."""
 _NONE = Ceiling()
+_REST = 3.0
+"""Seconds that the children are left alone for each of processor time that attending to them took: whoever
+goes first and looks at thousands of processes without end would leave a host with one processor nothing else.
+"""
 _LONGEST_WAIT = 3600.0
 """Seconds; poll(2) cannot be told to wait for just any time."""
 
@@ -210,6 +214,8 @@ class _Children:
         self._spared = spared
         self._policy = policy
         self._children: dict[int, Child] = {}
+        self._rested = 0.0
+        """When, on the clock that never goes back, the children are attended to again."""
 
     def turn(self) -> bool:
         """Wait for the next event and deal with what there is; False once the parent is gone."""
@@ -217,15 +223,21 @@ class _Children:
         for descriptor in (self._control.fileno(), *(child.ended for child in self._children.values())):
             poll.register(descriptor, select.POLLIN)
         first = min((child.due for child in self._children.values()), default=math.inf)
-        wait = min(max(0.0, first - time.monotonic()), _LONGEST_WAIT)
+        wait = min(max(0.0, max(first, self._rested) - time.monotonic()), _LONGEST_WAIT)
         ready = {descriptor for descriptor, _ in poll.poll(int(wait * 1000) + 1)}
         for number, child in tuple(self._children.items()):
             if child.ended in ready:
                 del self._children[number]
                 self._tell(number, child.bury())
-            else:
-                child.attend()
+        if self._rested <= time.monotonic():
+            self._attend()
         return self._control.fileno() not in ready or self._obey()
+
+    def _attend(self) -> None:
+        before = time.thread_time()
+        for child in self._children.values():
+            child.attend()
+        self._rested = time.monotonic() + _REST * (time.thread_time() - before)
 
     def _obey(self) -> bool:
         """Do what the next packet asks; False: the parent is gone."""

@@ -345,6 +345,33 @@ def test_where_it_may_not_go_first_it_takes_turns_too() -> None:
         assert os.sched_getscheduler(spawner.process.pid) == os.sched_getscheduler(0)
 
 
+BUSY = """
+from host.usage import Excess
+began, used, looks = time.monotonic(), time.thread_time(), iter(range(20))
+child.LOOK = 0.01
+
+def excess(*_):
+    until = time.thread_time() + 0.01
+    while time.thread_time() < until:
+        pass
+    if next(looks, None) is not None:
+        return None
+    greedy = time.thread_time() - used > (time.monotonic() - began) / 2
+    return Excess.PROCESSES if greedy else Excess.MEMORY
+
+child.excess = excess
+"""
+"""A spawner whose looks take long; the twenty-first tells of processes if they took half of the time."""
+
+
+def test_looks_that_take_long_leave_others_their_turns() -> None:
+    with spawning(BUSY) as spawner:
+        channels = [spawner.start(number, FAMILY, ceiling=Ceiling(memory=1)) for number in range(4)]
+        for channel in channels:
+            assert channel.recv(5) == b"ready"
+        assert {channel.recv(64) for channel in channels} == {b"SIGUSR1"}
+
+
 def test_a_child_whose_end_is_kept_from_the_spawner_keeps_nobody_waiting(spawner: Spawner) -> None:
     """A process that is traced is reaped by its tracer first (ptrace(2))."""
     trace = """
