@@ -35,7 +35,10 @@ def at_once(admitted: Admit, limits: Limits, host: Host) -> Outcome | None:
         seconds=min(limits.seconds, SECONDS),
         heap=min(limits.heap, HEAP),
     )
-    outcome = run(program, admitted.arguments, host, brief, lambda: False)
+    try:
+        outcome = run(program, admitted.arguments, host, brief, lambda: False)
+    except Exception:  # noqa: BLE001 - a fault of the machine's own, which the runner tells and survives
+        return None
     return None if outcome.fault.startswith("limit: ") else outcome
 
 

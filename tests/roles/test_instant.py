@@ -94,3 +94,13 @@ def test_many_facts_are_left_to_the_runner() -> None:
 
     assert at_once(verb("show", "fact", "1"), Limits(), Knowing()) is None
     assert at_once(verb("ping"), Limits(), Knowing()) is not None
+
+
+def test_what_breaks_the_machine_is_left_to_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it cannot end the agent."""
+
+    def break_down(*_: object) -> Outcome:
+        raise RecursionError
+
+    monkeypatch.setattr("roles.instant.run", break_down)
+    assert at_once(verb("ping"), AMPLE, Host()) is None
