@@ -74,9 +74,7 @@ def _reading() -> Iterator[sqlite3.Connection | None]:
     path = place()
     try:
         os.stat(path)
-        if os.path.lexists(
-            f"{path}-journal"
-        ):  # a client that was killed left half a record: undone by writers
+        if os.path.lexists(f"{path}-journal"):  # if its client was killed, only who may write undoes it
             opened(path).close()
     except (FileNotFoundError, NotADirectoryError):
         yield None

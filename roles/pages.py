@@ -96,7 +96,8 @@ STATE = {"XDG_STATE_HOME": "Used in the place of ~/.local/state, if set."}
 CLIENT_STATUSES = {
     "0": "Every node that took part succeeded.",
     "1": "At least one node failed.",
-    "2": "The command line, the configuration or the key cannot be used; nothing was sent.",
+    "2": "The command line, the configuration or the key cannot be used, or the command was not confirmed; "
+    "nothing was run.",
     "3": "Refused: authentication, permission, a command that the broker does not know; or no node ran "
     "it and at least one denied it.",
     "4": "The broker could not be reached, or the connection broke.",

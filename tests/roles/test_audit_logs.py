@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,10 @@ def logs(tmp_path: Path) -> tuple[Path, Path]:
     broker, agent = tmp_path / "meshd.audit", tmp_path / "cogd.audit"
     for ago, user, words in ((10_800, "alice", "show facts"), (3600, "bob", "ping"), (60, "alice", "ping")):
         asked = {"user": user, "command": words, "filters": []}
-        with Audit(broker, lambda ago=ago: NOW - ago) as log:  # type: ignore[misc]
+        with Audit(broker, partial(float, NOW - ago)) as log:
             log.write("request", address="192.0.2.7", **asked)
             log.write("done", ended="closed", sessions=1, results=1, **asked)
-        with Audit(agent, lambda ago=ago: NOW - ago, node="web01.example.com") as log:  # type: ignore[misc]
+        with Audit(agent, partial(float, NOW - ago), node="web01.example.com") as log:
             log.write("ended", status=int(user == "bob"), fault="", seconds=0.5, **asked)
     return broker, agent
 
